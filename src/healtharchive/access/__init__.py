@@ -1,0 +1,1 @@
+"""From WARC to answer: index, search, replay, compare, export. Only the indexer writes."""

@@ -1,0 +1,1 @@
+"""What should be crawled, whether it is complete, what is kept."""

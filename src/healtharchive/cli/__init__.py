@@ -1,0 +1,1 @@
+"""A person asks: parse, plan a request, execute, print. No decisions."""

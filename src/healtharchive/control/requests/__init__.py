@@ -1,0 +1,1 @@
+"""What a person wants, as pure planners: facts in, Plan out."""

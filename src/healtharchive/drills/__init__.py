@@ -1,0 +1,1 @@
+"""Break it on purpose: the demo and its site."""

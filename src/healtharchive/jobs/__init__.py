@@ -1,0 +1,1 @@
+"""Who may run what, and how it ended: queue, leases, attempts, retry, worker."""

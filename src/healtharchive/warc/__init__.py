@@ -1,0 +1,1 @@
+"""The formats (WARC, CDXJ, WACZ), and nothing of ours."""
