@@ -49,12 +49,12 @@ def find_instance(explicit: Path | None = None, environ: Mapping[str, str] | Non
     named = explicit or (Path(env["HEALTHARCHIVE_INSTANCE"]) if env.get("HEALTHARCHIVE_INSTANCE") else None)
     if named is not None:
         root = named.absolute()
-        if (root / CONFIG_NAME).is_file():
+        if _has_config(root):
             return root
         raise NotInitialised(f"No instance in {root}: {CONFIG_NAME} is missing.", hint=f"Create one: healtharchive init {root}")
     here = (cwd or Path.cwd()).absolute()
     for candidate in (here, *here.parents, SYSTEM_INSTANCE):
-        if (candidate / CONFIG_NAME).is_file():
+        if os.path.isfile(candidate / CONFIG_NAME):  # unlike Path.is_file, a directory we may not enter is just not one
             return candidate
     raise NotInitialised(
         f"No instance found: no {CONFIG_NAME} in {here}, its parents or {SYSTEM_INSTANCE}.",
@@ -79,7 +79,7 @@ def create_instance(root: Path, database_url: str = DEFAULT_DATABASE) -> Instanc
     Raises ConfigurationError if there is one already, StorageUnavailable if the directory cannot be written.
     """
     root = root.absolute()
-    if (root / CONFIG_NAME).exists():
+    if _has_config(root):
         raise ConfigurationError(f"There is an instance in {root} already.", hint="Nothing was changed.")
     database = Database(database_url, root=root)  # an unusable URL must fail before anything is written
     try:
@@ -98,6 +98,17 @@ def create_instance(root: Path, database_url: str = DEFAULT_DATABASE) -> Instanc
         probe.unlink(missing_ok=True)
         database.close()
     return open_instance(root)
+
+
+def _has_config(root: Path) -> bool:
+    """Whether the named directory holds an instance. Raises StorageUnavailable if that cannot be seen."""
+    try:
+        (root / CONFIG_NAME).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageUnavailable(f"{root} cannot be read: {error.strerror}.", hint="Nothing was changed.") from error
+    return True
 
 
 def _require_present(database: Database) -> None:
