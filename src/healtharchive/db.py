@@ -7,7 +7,7 @@ SQLite (`BEGIN IMMEDIATE`), so a transaction that reads and then writes cannot f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,11 +64,16 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Database:
-    """A connected instance database. Threads may share it; a child process opens its own."""
+    """A connected instance database. Threads may share it; a child process opens its own.
 
-    def __init__(self, url: str, *, root: Path | None = None) -> None:
+    `clock` stands in for the database's own clock (`now`) in simulations, where a year must pass in a second.
+    """
+
+    def __init__(self, url: str, *, root: Path | None = None, clock: Callable[[], datetime] | None = None) -> None:
         self.url = _resolve_url(url, root)
         self.engine = _make_engine(self.url)
+        if clock is not None:
+            self.engine.update_execution_options(simulated_clock=clock)
 
     @property
     def dialect(self) -> str:
@@ -133,6 +138,9 @@ class Database:
 
 def now(conn: Connection) -> datetime:
     """The database's clock, aware UTC: leases of several hosts are compared by this one clock only."""
+    simulated: Callable[[], datetime] | None = conn.get_execution_options().get("simulated_clock")
+    if simulated is not None:
+        return simulated()
     if conn.dialect.name == "postgresql":
         value = conn.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
         assert isinstance(value, datetime)

@@ -23,7 +23,7 @@ from healtharchive.errors import ConfigurationError
 CONFIG_NAME = "healtharchive.toml"
 ENV_PREFIX = "HEALTHARCHIVE_"
 # Variables that share the prefix but are not settings.
-ENV_RESERVED = frozenset({"HEALTHARCHIVE_INSTANCE"})
+ENV_RESERVED = frozenset({"HEALTHARCHIVE_INSTANCE", "HEALTHARCHIVE_DEBUG", "HEALTHARCHIVE_TEST_PEERS"})
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]

@@ -50,7 +50,7 @@ def run(root: Path, command: str, *, timeout: float, user: str = "root") -> subp
     binds = "".join(f'touch "$1/dev/{name}"; mount --bind /dev/{name} "$1/dev/{name}"; ' for name in _DEVICES)
     script = (
         'set -e; mount --bind "$1" "$1"; mount -t proc proc "$1/proc"; mount -t tmpfs tmpfs "$1/dev"; mkdir "$1/dev/shm"; '
-        f"{binds} chmod 1777 \"$1/dev/shm\"; ln -s /proc/self/fd \"$1/dev/fd\"; "
+        f'{binds} chmod 1777 "$1/dev/shm"; ln -s /proc/self/fd "$1/dev/fd"; '
         'exec chroot "$1" /bin/su "$2" -s /bin/sh -m -c "$3"'
     )
     environment = {k: v for k, v in os.environ.items() if _CLIENT_VARIABLES.match(k)}

@@ -116,7 +116,7 @@ def _start(program: Path, directory: Path, sites: Sequence[Site]) -> Nginx:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         server = Nginx(process, directory, ports, sites)
         if _is_answering(server, sites):
@@ -125,7 +125,8 @@ def _start(program: Path, directory: Path, sites: Sequence[Site]) -> Nginx:
     raise RuntimeError(f"nginx did not start:\n{server.errors()}")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For `preexec_fn`: let the kernel end this child when its parent ends, however that ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 

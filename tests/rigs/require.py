@@ -39,3 +39,13 @@ def _find(component: str | Path) -> Path | None:
     # An ordinary user's PATH lacks the directory of servers.
     found = shutil.which(component) or shutil.which(component, path="/usr/sbin:/sbin")
     return Path(found) if found else None
+
+
+def peer(program: str) -> Path:
+    """A program of the judges' virtual environment (requirements/peers.txt).
+
+    It lies where HEALTHARCHIVE_TEST_PEERS says, else in `.cache/peers` of this repository, where `make peers` makes it.
+    """
+    named = os.environ.get("HEALTHARCHIVE_TEST_PEERS")
+    directory = Path(named) if named else Path(__file__).parents[2] / ".cache" / "peers"
+    return require(directory / "bin" / program, "make peers")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from healtharchive.cli.main import PROGRAM
 from healtharchive.cli.render import Output
 from healtharchive.instance import Instance, open_instance
 
@@ -37,6 +40,12 @@ def opened(ctx: typer.Context) -> Iterator[tuple[Instance, Output]]:
         yield instance, call.out
     finally:
         instance.close()
+
+
+def program() -> str:
+    """What to type for this program: its name if a shell finds it, else the path by which it was called this time."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name in (PROGRAM, "ha-backend") and shutil.which(called.name) is None else PROGRAM
 
 
 @contextmanager

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -108,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the edge of the program
+    except Exception as error:  # the edge of the program
         if os.environ.get(DEBUG_VARIABLE):
             raise
         out.error(_unexpected(error))
@@ -116,11 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         out.note("Interrupted. Everything committed until now is kept; the same command goes on from there.")
     return code
-
-
-def run() -> None:
-    """The console script."""
-    sys.exit(main())
 
 
 def split(words: Sequence[str]) -> Line:
@@ -177,15 +171,19 @@ def _run(command: Command, arguments: list[str], line: Line, out: Output) -> int
     from healtharchive.cli.context import Asked
     from healtharchive.cli.parsing import BadLine, load
 
+    bare_group = command.target.endswith(":app") and not arguments
     try:
         code: Any = load(command).main(
-            arguments, prog_name=f"{PROGRAM} {command.name}", standalone_mode=False, obj=Asked(line.instance, out)
+            ["--help"] if bare_group else arguments,
+            prog_name=f"{PROGRAM} {command.name}",
+            standalone_mode=False,
+            obj=Asked(line.instance, out),
         )
     except BadLine as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else f"{PROGRAM} {command.name}"
         raise UsageError(error.format_message().rstrip(".") + ".", hint=f"See: {path} --help") from error
-    return int(code or ExitCode.OK)
+    return int(ExitCode.USAGE if bare_group else code or ExitCode.OK)
 
 
 def _unexpected(error: Exception) -> HealthArchiveError:

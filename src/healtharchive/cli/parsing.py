@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 import typer.main
-from typer._click.exceptions import ClickException as BadLine
+from typer.exceptions import TyperException as BadLine
 
 if TYPE_CHECKING:
     from healtharchive.cli.main import Command
@@ -17,7 +17,7 @@ __all__ = ["BadLine", "group", "load"]
 
 def group(help_text: str) -> typer.Typer:
     """A group of commands, such as `job`."""
-    return typer.Typer(help=help_text, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(help=help_text, add_completion=False, rich_markup_mode=None)
 
 
 def load(command: Command) -> Any:

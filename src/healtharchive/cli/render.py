@@ -1,7 +1,7 @@
 """What a command shows: text for a person or JSON for a program. The only place that prints.
 
-Standard output carries the answer and nothing else; progress and errors go to standard error. In JSON every answer is one object on
-one line, every list is inside an object, instants are ISO 8601 in UTC with a `Z`, and keys never change their meaning.
+Standard output carries the answer and nothing else; progress and errors go to standard error. In JSON every answer is one object
+on one line, every list is inside an object, instants are ISO 8601 in UTC with a `Z`, and keys never change their meaning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from healtharchive.errors import HealthArchiveError
 
@@ -26,15 +26,28 @@ class ReaderGone(Exception):
 class Output:
     """Where one command's answer goes."""
 
-    def __init__(self, *, as_json: bool, stdout: IO[str] | None = None, stderr: IO[str] | None = None) -> None:
+    def __init__(self, *, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self.as_json = as_json
-        self._stdout = stdout or sys.stdout
-        self._stderr = stderr or sys.stderr
+        self._given = (stdout, stderr)
+
+    @property
+    def _stdout(self) -> TextIO:
+        return self._given[0] or sys.stdout
+
+    @property
+    def _stderr(self) -> TextIO:
+        """Looked up at each use: while a live display runs, it stands in for the stream and keeps lines above itself."""
+        return self._given[1] or sys.stderr
 
     @property
     def live(self) -> bool:
         """Whether a person watches standard error, so that a display may redraw itself."""
         return not self.as_json and self._stderr.isatty()
+
+    @property
+    def to_terminal(self) -> bool:
+        """Whether the answer itself is read on a terminal, so that it may be bold here and there."""
+        return not self.as_json and self._stdout.isatty()
 
     def answer(self, value: object, lines: Iterable[str]) -> None:
         """The answer of a command: `value` as JSON, or `lines` as text."""
@@ -57,6 +70,11 @@ class Output:
         """A ready-made format, such as CDXJ or a log, unchanged."""
         self._put(self._stdout, text)
 
+    @property
+    def raw(self) -> TextIO:
+        """Standard output for a writer of a format of its own. Whoever uses it turns BrokenPipeError into ReaderGone."""
+        return self._stdout
+
     def flush(self) -> None:
         try:
             self._stdout.flush()
@@ -70,7 +88,7 @@ class Output:
         self._put(self._stderr, line + "\n")
         self._stderr.flush()
 
-    def _put(self, stream: IO[str], text: str) -> None:
+    def _put(self, stream: TextIO, text: str) -> None:
         try:
             stream.write(text)
         except UnicodeEncodeError:  # a terminal of another character set must not end a command
@@ -85,7 +103,7 @@ def to_json(value: object) -> str:
 
 def jsonable(value: Any) -> Any:
     """Values of ours as JSON has them: dataclasses by field name, instants in UTC, bytes in hexadecimal."""
-    if value is None or isinstance(value, str | int | float | bool) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, str | int | float | bool) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return value.value
@@ -110,9 +128,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: fr
     """Rows in aligned columns under their headers; `right` names the columns of numbers."""
     cells = [list(headers), *([cell(value) for value in row] for row in rows)]
     widths = [max(width(row[column]) for row in cells) for column in range(len(headers))]
-    return [
-        "  ".join(_pad(text, widths[column], column in right) for column, text in enumerate(row)).rstrip() for row in cells
-    ]
+    return ["  ".join(_pad(text, widths[column], column in right) for column, text in enumerate(row)).rstrip() for row in cells]
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> list[str]:

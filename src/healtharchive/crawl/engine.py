@@ -97,6 +97,7 @@ class CrawlProfile:
     header_bytes_max: int = 262_144
     redirects_max: int = 20
     url_retries: int = 3
+    retry_seconds: float = 2.0  # before the second try of a URL; six times longer before each further one
     warc_bytes: int = 1_000_000_000
     http2: bool = True
     reserve_bytes: int = 0
@@ -189,6 +190,9 @@ class RunningEngine(Protocol):
     def process(self) -> ProcessId: ...
 
     def is_alive(self) -> bool: ...
+
+    def exit_code(self) -> int | None:
+        """How it ended: its code, or the negative signal number; None while it lives, or if it was not our child."""
 
     def progress(self) -> Sequence[Event]:
         """Events since the last call."""

@@ -1,7 +1,7 @@
 """URLs as browsers read them, the two identities derived from them, and their parts.
 
 Fetching and identity use the WHATWG href: case, slashes, `www`, query order and escapes stay as the site wrote them, because
-folding any of them could make two pages one and so lose a URL. Only the CDXJ key is lossy, by intent: the Internet Archive's SURT.
+folding any of them could make two pages one and so lose a URL. Only the CDXJ key is lossy, by intent: it is a SURT.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def split(href: str) -> UrlParts:
     return UrlParts(scheme, host, int(port) if port else _DEFAULT_PORTS[scheme], path, query, f"{scheme}://{authority}", target)
 
 
-# What surt leaves as it is, but for case: no escapes, no empty path segments, no opening parentheses in the path (ASP session ids),
-# no host that could be an address. Everything else goes to surt itself.
+# What surt leaves as it is, but for case: no escapes, no empty path segments, no opening parentheses in the path (ASP session
+# ids), no host that could be an address. Everything else goes to surt itself.
 _PLAIN: Final = re.compile(
     r"(https?)://(?:www\d*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::(\d+))?"
     r"((?:/[A-Za-z0-9\-._~!$&'*+,;=:@)]+)*/?)(?:\?([A-Za-z0-9\-._~!$&'()*+,;=:@/?]*))?"

@@ -42,8 +42,10 @@ def upgrade() -> None:
         sa.Column("extractor", sa.Integer(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("language", sa.Text(), nullable=True),
+        sa.Column("languages", sa.Text(), server_default="", nullable=False),
         sa.Column("language_declared", sa.Text(), nullable=True),
         sa.Column("text", sa.LargeBinary(), nullable=False),
+        sa.Column("rest", sa.LargeBinary(), nullable=False),
         sa.Column("length", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("payload_digest", name=op.f("pk_page_text")),
     )
@@ -64,6 +66,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_search_clock")),
+    )
+    op.create_table(
+        "search_removal",
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("warc_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_search_removal")),
     )
     op.create_table(
         "source",
@@ -183,7 +192,7 @@ def upgrade() -> None:
         "capture",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("warc_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("length", sa.BigInteger(), nullable=False),
         sa.Column("record_type", sa.Text(), nullable=False),
@@ -196,6 +205,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("mime", sa.Text(), nullable=False),
         sa.Column("payload_digest", sa.Text(), nullable=False),
+        sa.Column("text_digest", sa.Text(), nullable=True),
         sa.Column("truncated", sa.Text(), nullable=True),
         sa.Column("redirect_url", sa.Text(), nullable=True),
         sa.Column("etag", sa.Text(), nullable=True),
@@ -205,19 +215,53 @@ def upgrade() -> None:
         sa.Column("title", sa.Text(), server_default="", nullable=False),
         sa.Column("language", sa.Text(), nullable=True),
         sa.Column("language_declared", sa.Text(), nullable=True),
-        sa.Column("is_page", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_page", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("search_seq", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["warc_id"], ["warc.id"], name=op.f("fk_capture_warc_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_capture")),
-        sa.UniqueConstraint("warc_id", "generation", "offset", name=op.f("uq_capture_warc_id_generation_offset")),
+        sa.UniqueConstraint("warc_id", "offset", name=op.f("uq_capture_warc_id_offset")),
     )
     with op.batch_alter_table("capture", schema=None) as batch_op:
         batch_op.create_index("ix_capture_digest", ["payload_digest"], unique=False)
         batch_op.create_index("ix_capture_job", ["job_id"], unique=False)
         batch_op.create_index("ix_capture_search", ["search_seq", "id"], unique=False)
+        batch_op.create_index("ix_capture_source", ["source", "job_id", "is_page", "status"], unique=False)
         batch_op.create_index("ix_capture_surt", ["surt", "captured_at"], unique=False)
         batch_op.create_index("ix_capture_url", ["url_key", "captured_at"], unique=False)
 
+    op.create_table(
+        "capture_next",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("warc_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("record_type", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("url_key", sa.LargeBinary(), nullable=False),
+        sa.Column("surt", sa.Text(), nullable=False),
+        sa.Column("captured_at", UtcDateTime(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("mime", sa.Text(), nullable=False),
+        sa.Column("payload_digest", sa.Text(), nullable=False),
+        sa.Column("text_digest", sa.Text(), nullable=True),
+        sa.Column("truncated", sa.Text(), nullable=True),
+        sa.Column("redirect_url", sa.Text(), nullable=True),
+        sa.Column("etag", sa.Text(), nullable=True),
+        sa.Column("last_modified", sa.Text(), nullable=True),
+        sa.Column("refers_to_url", sa.Text(), nullable=True),
+        sa.Column("refers_to_at", UtcDateTime(), nullable=True),
+        sa.Column("title", sa.Text(), server_default="", nullable=False),
+        sa.Column("language", sa.Text(), nullable=True),
+        sa.Column("language_declared", sa.Text(), nullable=True),
+        sa.Column("is_page", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("search_seq", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["warc_id"], ["warc.id"], name=op.f("fk_capture_next_warc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_capture_next")),
+        sa.UniqueConstraint("warc_id", "offset", name=op.f("uq_capture_next_warc_id_offset")),
+    )
     op.create_table(
         "index_state",
         sa.Column("warc_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -225,6 +269,7 @@ def upgrade() -> None:
         sa.Column("building", sa.Integer(), nullable=True),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
         sa.Column("record_count", sa.Integer(), nullable=False),
+        sa.Column("is_complete", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("finding", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["warc_id"], ["warc.id"], name=op.f("fk_index_state_warc_id")),
         sa.PrimaryKeyConstraint("warc_id", name=op.f("pk_index_state")),

@@ -1,0 +1,347 @@
+"""Real Chromium reads the archive: search, a history, a replayed page and one that tries every way out, with scripts and without.
+
+Every host but loopback leads into a trap, and every request is logged: nothing may leave the origin that the reader is on.
+Screenshots are kept in `test-output/screenshots/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, expect
+from tests.rigs import exhibits
+from tests.rigs.browser import Trap, axe_source, chromium
+from tests.rigs.reading_room import ReadingRoom, reading_room
+from tests.rigs.require import missing
+
+from healtharchive.web import assets
+
+pytestmark = pytest.mark.drill
+
+SCREENSHOTS = Path(__file__).parents[2] / "test-output" / "screenshots"
+HOME = f"{exhibits.SITE}/en/vaccination"
+EDITION_2025 = "20250203140509"
+TORTURE_AT = "20250506140509"
+_WAIT_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingRoom]:
+    if assets.player() is None:
+        missing("the replay player", "python -m healtharchive.web.assets")
+    with reading_room(tmp_path_factory.mktemp("web") / "archive") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[tuple[Browser, Trap]]:
+    with chromium() as pair:
+        yield pair
+
+
+@dataclass
+class Reader:
+    """One browser window of a new visitor, and everything it asked for."""
+
+    page: Page
+    requests: list[Request] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def shoot(self, name: str, *, full: bool = False) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full)
+
+    def foreign(self, *origins: str) -> list[str]:
+        """Requests that went elsewhere. Those to data: and blob: go nowhere, nor do those that a policy stopped."""
+        ours = tuple(f"{origin}/" for origin in origins)
+        return [
+            request.url
+            for request in self.requests
+            if not request.url.startswith((*ours, "data:", "blob:", "about:")) and request.failure != "csp"
+        ]
+
+    def copy(self) -> Frame:
+        """The frame with the archived page, once it is there."""
+        handle = self.page.locator("iframe#copy").element_handle(timeout=_WAIT_MS)
+        frame = handle.content_frame()
+        assert frame is not None
+        frame.wait_for_load_state()
+        return frame
+
+
+@contextmanager
+def reader(browser: Browser, **options: Any) -> Iterator[Reader]:
+    context: BrowserContext = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+    seen = Reader(context.new_page())
+    context.on("request", lambda request: seen.requests.append(request))
+    context.on("weberror", lambda error: seen.problems.append(str(error.error)))
+    try:
+        yield seen
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def sealed(started: tuple[Browser, Trap]) -> Iterator[Browser]:
+    """The browser; afterwards, nobody may have been in the trap."""
+    browser, trap = started
+    trap.caught.clear()
+    yield browser
+    assert trap.caught == []
+
+
+# -- our own pages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "query", "heading", "count"),
+    [("en", "vaccination schedule", "Immunization schedule", "1 result"), ("fr", "rougeole", "Rougeole", "2 résultats")],
+)
+def test_search_finds_pages_in_the_readers_language(
+    room: ReadingRoom, sealed: Browser, code: str, query: str, heading: str, count: str
+) -> None:
+    with reader(sealed, locale=code, java_script_enabled=False) as seen:
+        page = seen.page
+        page.goto(f"{room.public}/")
+        assert page.url == f"{room.public}/{code}/", "the browser's language chooses"
+        assert page.locator("html").get_attribute("lang") == code
+        seen.shoot(f"home-{code}", full=True)
+        page.locator("#q").fill(query)
+        page.locator("form[role=search] button").click()
+        expect(page.locator(".results-count")).to_have_text(count)
+        expect(page.locator(".hit-title").first).to_have_text(heading)
+        assert page.locator("mark").count() > 0
+        seen.shoot(f"search-{code}", full=True)
+        page.locator(".switch").click()
+        other = "fr" if code == "en" else "en"
+        assert page.url.startswith(f"{room.public}/{other}/search?q=")
+        assert page.locator("html").get_attribute("lang") == other
+        assert seen.foreign(room.public) == []
+        assert page.context.cookies() == []
+
+
+def test_filters_narrow_and_can_be_removed(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.public}/en/search?q=vaccination")
+        everything = page.locator(".results-count").inner_text()
+        page.locator(".facet a", has_text="French").click()
+        assert "language=fr" in page.url
+        assert page.locator(".results-count").inner_text() != everything
+        seen.shoot("search-filtered-en", full=True)
+        page.locator(".chip.is-on").click()
+        assert page.locator(".results-count").inner_text() == everything
+        page.goto(f"{room.public}/en/search?q=topic")
+        page.locator("a[rel=next]").click()
+        expect(page.locator(".hit")).to_have_count(4)
+
+
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_history_tells_changed_from_unchanged(room: ReadingRoom, sealed: Browser, code: str) -> None:
+    with reader(sealed, java_script_enabled=False) as seen:
+        page = seen.page
+        page.goto(f"{room.public}/{code}/history?url=health.example/en/vaccination")
+        kinds = [item.get_attribute("class") for item in page.locator(".visit").all()]
+        assert [str(kind).removeprefix("visit is-") for kind in kinds] == [
+            "changed", "unchanged", "changed", "unchanged", "error", "unchanged", "first",
+        ]  # fmt: skip
+        assert [year.inner_text() for year in page.locator(".year h2").all()] == ["2025", "2024", "2023"]
+        seen.shoot(f"history-{code}", full=True)
+        href = page.locator(".visit time a").first.get_attribute("href")
+        assert href == f"{room.replay}/{code}/hc/20250930140509/{HOME}"
+        assert seen.foreign(room.public) == []
+
+
+# -- replay ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "date", "unofficial"),
+    [("en", "February 3, 2025", "Not an official site"), ("fr", "3 février 2025", "Pas un site officiel")],
+)
+def test_a_copy_replays_with_its_scripts_under_our_bar(
+    room: ReadingRoom, sealed: Browser, code: str, date: str, unofficial: str
+) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/{code}/hc/{EDITION_2025}/{HOME}")
+        copy = seen.copy()
+        expect(copy.locator("#enhanced")).to_have_text("Enhanced by script.", timeout=_WAIT_MS)
+        assert copy.evaluate("getComputedStyle(document.querySelector('header')).backgroundColor") == "rgb(18, 69, 107)"
+        assert copy.evaluate("document.images[0].naturalWidth") == 8
+        assert page.locator("#bar-date").inner_text() == date
+        assert page.locator("#bar-source").inner_text() == "Health Example"
+        expect(page.locator(".bar-unofficial")).to_have_text(unofficial)
+        seen.shoot(f"replay-{code}")
+        assert any(f"/hc/{EDITION_2025}ir_/{HOME}" in r.url for r in seen.requests), "the worker reads our raw endpoint"
+        assert seen.foreign(room.replay) == []
+        assert seen.problems == []
+
+
+def test_the_bar_follows_the_reader_from_copy_to_copy(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/en/hc/{EDITION_2025}/{HOME}")
+        seen.copy().locator("nav a", has_text="Measles").click()
+        # The nearest copy of that page is a year older: the bar must say so.
+        expect(page.locator("#bar-date")).to_have_text("January 15, 2024", timeout=_WAIT_MS)
+        expect(page.locator("#bar-url")).to_have_text("health.example/en/measles")
+        assert page.url == f"{room.replay}/en/hc/20240115140509/{exhibits.SITE}/en/measles"
+        page.locator("#bar-history").click()
+        assert page.url.startswith(f"{room.public}/en/history?url=")
+        assert seen.foreign(room.replay, room.public) == []
+
+
+def test_archived_redirects_and_errors_show_what_was_archived(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        seen.page.goto(f"{room.replay}/en/hc/20240115/{exhibits.SITE}/en/old-schedule")
+        expect(seen.copy().locator("h1")).to_have_text("Vaccination schedule", timeout=_WAIT_MS)
+        seen.page.goto(f"{room.replay}/en/hc/20240115/{exhibits.SITE}/en/forbidden")
+        expect(seen.copy().locator("h1")).to_have_text("Members only", timeout=_WAIT_MS)
+        assert seen.foreign(room.replay) == []
+
+
+@pytest.mark.parametrize("how", ["no scripts in the browser", "asked for"])
+def test_a_copy_reads_without_scripts(room: ReadingRoom, sealed: Browser, how: str) -> None:
+    asked = how == "asked for"
+    with reader(sealed, java_script_enabled=asked) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/en/hc/{EDITION_2025}{'nj_' if asked else ''}/{HOME}")
+        shown = page.frame_locator("iframe:not([hidden])")
+        expect(shown.locator("h1")).to_have_text("Vaccination schedule", timeout=_WAIT_MS)
+        expect(shown.locator("#enhanced")).to_have_text("")
+        expect(page.locator("#bar-date")).to_have_text("February 3, 2025")
+        if asked:
+            # A link takes the whole window along, so that the bar is always that of the copy in the frame.
+            shown.locator("nav a", has_text="Measles").click()
+            expect(page.locator("#bar-date")).to_have_text("January 15, 2024", timeout=_WAIT_MS)
+        seen.shoot(f"plain-{'asked' if asked else 'noscript'}-en")
+        assert seen.foreign(room.replay) == []
+
+
+# -- a page that tries to get out --------------------------------------------------------------------------------------
+
+
+def test_the_torture_page_works_and_stays_inside(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/en/torture/{TORTURE_AT}/{exhibits.TORTURE}/")
+        copy = seen.copy()
+        told = copy.locator("#report")
+        for line in (
+            "inline: ran",
+            "fetch: archived",
+            "xhr: archived",
+            "module: archived",
+            "late: ran",
+            "worker: up",
+            "image: loaded",
+        ):
+            expect(told).to_contain_text(line, timeout=_WAIT_MS)
+        expect(told).to_contain_text(f"location: {exhibits.TORTURE}/")
+        expect(told).to_contain_text("webrtc: undefined")
+        assert copy.evaluate("document.getElementById('written').textContent") == "written"
+        assert copy.evaluate("document.getElementById('set').naturalWidth") == 8
+        assert copy.evaluate("document.getElementById('lazy').naturalWidth") == 8
+        assert copy.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(1, 2, 3)"
+        assert copy.evaluate("getComputedStyle(document.querySelector('h1')).letterSpacing") == "3px"
+        assert copy.evaluate("getComputedStyle(document.getElementById('report')).marginLeft") == "11px"
+        page.wait_for_timeout(2_000)  # beacons, events and late fetches
+        seen.shoot("torture-scripted", full=True)
+        copy.locator("#leave").click()
+        expect(page.locator("#bar-date")).to_have_text("This address was never captured", timeout=_WAIT_MS)
+        assert page.url.startswith(f"{room.replay}/en/torture/"), "the page could not take the window away"
+        seen.shoot("torture-left")
+        assert seen.foreign(room.replay) == []
+
+
+def test_the_torture_page_without_scripts_runs_and_fetches_nothing(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/en/torture/{TORTURE_AT}nj_/{exhibits.TORTURE}/")
+        copy = seen.copy()
+        expect(copy.locator("#noscript")).to_be_visible(timeout=_WAIT_MS)
+        assert copy.locator("script").count() == 0
+        assert copy.locator("#report li").count() == 0
+        for picture in ("absolute", "relative-protocol", "set", "lazy"):
+            assert copy.locator(f"#{picture}").evaluate("image => image.naturalWidth") == 8, picture
+        expect(copy.frame_locator("#frame").locator("p")).to_have_text("framed")
+        expect(copy.frame_locator("#docframe").locator("#inside")).to_have_text("inside")
+        page.wait_for_timeout(1_000)
+        seen.shoot("torture-plain", full=True)
+        assert seen.foreign(room.replay) == []
+        assert page.url.startswith(f"{room.replay}/en/torture/")
+
+
+# -- honest absence ----------------------------------------------------------------------------------------------------
+
+
+def test_never_captured_and_captured_but_away_are_two_answers(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        answer = page.goto(f"{room.replay}/fr/hc/2025/https://health.example/never")
+        assert answer is not None
+        assert answer.status == 404
+        assert page.locator("h1").inner_text() == "Cette adresse n’a jamais été capturée"
+        assert page.locator("h2").inner_text() == "This address was never captured"
+        assert page.locator("section").nth(1).get_attribute("lang") == "en"
+        seen.shoot("never-captured-fr")
+        warcs = room.root / "jobs" / "hc"
+        away = warcs.rename(warcs.with_name("hc-away"))
+        try:
+            answer = page.goto(f"{room.replay}/en/hc/{EDITION_2025}/{HOME}")
+            assert answer is not None
+            assert answer.status == 503
+            assert answer.headers["retry-after"]
+            assert page.locator("h1").inner_text() == "Captured, but its storage is away"
+            seen.shoot("storage-away-en")
+        finally:
+            away.rename(warcs)
+
+
+# -- accessibility -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_every_page_passes_axe_at_wcag_22_aa(room: ReadingRoom, sealed: Browser, code: str, scheme: str) -> None:
+    paths = [
+        f"{room.public}/{code}/",
+        f"{room.public}/{code}/search?q=vaccination&language=en&from=20x5",
+        f"{room.public}/{code}/history?url={HOME}",
+        f"{room.public}/{code}/history?url=nonsense",
+        f"{room.public}/{code}/snapshot/1",
+        f"{room.public}/{code}/sources",
+        f"{room.public}/{code}/about",
+        f"{room.public}/{code}/data",
+        f"{room.public}/{code}/nothing",
+        f"{room.replay}/{code}/hc/{EDITION_2025}nj_/{HOME}",
+        f"{room.replay}/{code}/hc/2025/https://health.example/never",
+    ]
+    axe = axe_source()
+    found: list[str] = []
+    # The checker is a script, which our own policy rightly forbids on these pages.
+    with reader(sealed, bypass_csp=True, color_scheme=scheme) as seen:
+        for path in paths:
+            seen.page.goto(path)
+            seen.page.evaluate(axe)
+            tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+            result = seen.page.evaluate("tags => axe.run(document, {runOnly: tags, iframes: false})", tags)
+            for violation in result["violations"]:
+                found += [f"{path} {violation['id']}: {node['target']} {node['html'][:120]}" for node in violation["nodes"]]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", ["/en/", "/en/search?q=vaccination", f"/en/history?url={HOME}", "/en/snapshot/1", "/fr/sources"])
+def test_pages_fit_a_narrow_screen(room: ReadingRoom, sealed: Browser, path: str) -> None:
+    with reader(sealed, viewport={"width": 320, "height": 640}, color_scheme="dark") as seen:
+        seen.page.goto(f"{room.public}{path}")
+        overflow = seen.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        name = path.strip("/").partition("?")[0].replace("/", "-")
+        seen.shoot(f"narrow-dark-{name}", full=True)
+        assert overflow <= 0
