@@ -1,6 +1,6 @@
 """How fast the embedded engine crawls, beside wget and Scrapy, each with its WARC, on the same site in the same run.
 
-    python benchmarks/crawl.py [--rounds N] [--scrapy-rounds N] [--no-frontier]      or: make bench-crawl
+    python benchmarks/crawl.py [--rounds N] [--copies N] [--scrapy-rounds N] [--no-frontier]      or: make bench-crawl
 
 The site is the HTML of Debian's documentation packages, served by nginx on loopback with precompressed files, so that the
 server takes as little of the machine as it can. Politeness is off. Rounds are interleaved. A page is an answer 200 in nginx's
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import os
 import shutil
 import statistics
@@ -63,7 +62,8 @@ class WarcPipeline:
 
     def process_item(self, item, spider=None):
         answer = item["response"]
-        head = StatusAndHeaders(f"{answer.status} OK", [(k.decode(), v[0].decode()) for k, v in answer.headers.items()], "HTTP/1.1")
+        headers = [(name.decode(), values[0].decode()) for name, values in answer.headers.items()]
+        head = StatusAndHeaders(f"{answer.status} OK", headers, "HTTP/1.1")
         body = io.BytesIO(answer.body)
         self.writer.write_record(self.writer.create_warc_record(answer.url, "response", payload=body, http_headers=head))
         return {"url": answer.url}
@@ -112,19 +112,24 @@ class Run:
         return self.cpu_seconds * 1000 / self.pages
 
 
-def build_site(root: Path) -> None:
-    """Copies with a `.gz` beside each text, and a front page that leads to all."""
+def build_site(root: Path, copies: int) -> None:
+    """`copies` of the documentation, each page different, with a `.gz` beside each text, and a front page that leads to all."""
+    links = []
     for name, source in PACKAGES.items():
         if not Path(source).is_dir():
             sys.exit(
                 f"{source} is missing: apt-get install debian-reference-en debian-reference-fr python3-doc postgresql-doc-15"
             )
-        shutil.copytree(Path(source).resolve(), root / name, symlinks=False, ignore_dangling_symlinks=True)
-    links = "".join(f'<li><a href="{front}">{front}</a>' for front in FRONTS)
-    (root / "index.html").write_text(f"<!doctype html><title>Benchmark</title><ul>{links}</ul>")
-    for path in root.rglob("*"):
-        if path.suffix == ".gz":
-            path.unlink()
+        for number in range(copies):
+            target = root / str(number) / name
+            skip = shutil.ignore_patterns("*.gz")
+            shutil.copytree(Path(source).resolve(), target, ignore=skip, ignore_dangling_symlinks=True)
+            for path in target.rglob("*.html"):
+                with open(path, "a") as page:
+                    page.write(f"<!-- copy {number} -->")
+    for number in range(copies):
+        links += [f'<li><a href="{number}/{front}">{front}</a>' for front in FRONTS]
+    (root / "index.html").write_text(f"<!doctype html><title>Benchmark</title><ul>{''.join(links)}</ul>")
     for path in list(root.rglob("*")):
         if path.suffix in COMPRESSED and path.is_file():
             path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 6))
@@ -182,7 +187,7 @@ def ours(server: Nginx, directory: Path, *, fsync: bool = True) -> Run:
     job = directory / "job"
     job.mkdir()
     where = attempt(job, 1, profile(server.url("site"), fsync=fsync))
-    argv = [sys.executable, "-m", "healtharchive.crawl.http", where]
+    argv: list[str | Path] = [sys.executable, "-m", "healtharchive.crawl.http", where]
     run = timed("ours" if fsync else "ours, no fsync", server, argv, directory, lambda: list((job / "warcs").glob("*.warc.gz")))
     last = list(read_events(where))[-1][0]
     if last.data.get("end") != End.COMPLETE:
@@ -192,7 +197,7 @@ def ours(server: Nginx, directory: Path, *, fsync: bool = True) -> Run:
 
 def wget(server: Nginx, directory: Path) -> Run:
     program = shutil.which("wget") or sys.exit("wget is missing: apt-get install wget")
-    argv = [program, "--no-config", "--mirror", "--execute", "robots=off", "--no-verbose", "--no-proxy",
+    argv: list[str | Path] = [program, "--no-config", "--mirror", "--execute", "robots=off", "--no-verbose", "--no-proxy",
             "--warc-file=wget", "--warc-tempdir=.", server.url("site")]  # fmt: skip
     return timed("wget", server, argv, directory, lambda: list(directory.glob("wget*.warc.gz")))
 
@@ -260,7 +265,6 @@ def frontier(server: Nginx, directory: Path) -> None:
     job = directory / "job"
     job.mkdir()
     seed = server.url("site")
-    host = this_host()
     started = time.monotonic()
     filled = Frontier(job / FRONTIER_FILE, 1, attempt=1)
     for first in range(0, MILLION, 10_000):
@@ -287,13 +291,13 @@ def frontier(server: Nginx, directory: Path) -> None:
     process.terminate()
     process.wait()
     pages = len(server.accesses()) - before
-    boot = host.clock.boottime() > 0 and json.dumps(pages)
-    print(f"frontier: resume {resumed:.2f} s from start of the process to its first page, peak {peak:.0f} MB after {boot} pages")
+    print(f"frontier: resume {resumed:.2f} s from start of the process to its first page, peak {peak:.0f} MB after {pages} pages")
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--copies", type=int, default=2, help="of the site's 1,731 pages, so that start-up does not decide")
     options.add_argument("--scrapy-rounds", type=int, default=1)
     options.add_argument("--no-frontier", action="store_true")
     arguments = options.parse_args()
@@ -302,7 +306,7 @@ def main() -> None:
         base = Path(scratch)
         site = base / "site"
         site.mkdir()
-        build_site(site)
+        build_site(site, arguments.copies)
         with nginx(base / "nginx", Site("site", site, gzip=False, extra="gzip_static on;")) as server:
             for number in range(arguments.rounds):
                 tools: list[Callable[[Nginx, Path], Run | None]] = [ours, wget, lambda s, d: ours(s, d, fsync=False)]

@@ -40,6 +40,14 @@ BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Json = sa.JSON(none_as_null=True)
 
 _SQLITE_BUSY_SECONDS = 30
+# A server that vanished without a word is noticed within half a lease, not after the two hours of TCP's own patience.
+_POSTGRES_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms
+}
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -183,7 +191,7 @@ def _make_engine(url: URL) -> Engine:
     serializer: dict[str, Any] = {"json_serializer": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True)}
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(
-            url, pool_pre_ping=True, pool_size=5, max_overflow=20, connect_args={"connect_timeout": 10}, **serializer
+            url, pool_pre_ping=True, pool_size=5, max_overflow=20, connect_args=_POSTGRES_LIMITS, **serializer
         )
     engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False}, **serializer)
 

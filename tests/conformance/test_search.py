@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -270,6 +271,29 @@ def test_a_reindexed_warc_leaves_no_trace_and_keeps_its_ids(archive: Archive) ->
         archive.engine.catch_up()
         assert {hit.capture.url: hit.capture.id for hit in archive.search("", limit=100).hits} == before
         assert archive.engine.agrees()
+
+
+def test_nothing_is_missed_while_several_processes_index(archive: Archive) -> None:
+    """Rows become visible in the order of the search clock: a follower that saw number 7 has seen everything up to 7."""
+    for n in range(4):
+        archive.add(
+            [Answer(f"https://many{n}.example/{k}", page(f"{n} {k}", "pandemic plan")) for k in range(12)], job=f"many{n}"
+        )
+    database, jobs_root = archive.instance.db, archive.instance.jobs_root
+
+    def index(n: int) -> int:
+        stored, source = archive.warcs[3 + n]
+        return indexer.index_warc(database, jobs_root, stored, source=source, segment_records=1).captures
+
+    engine = archive.engine
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(index, n) for n in range(4)]
+        while not all(future.done() for future in running):
+            engine.catch_up()
+        assert [future.result() for future in running] == [12] * 4
+    engine.catch_up()
+    assert engine.agrees()
+    assert archive.search("pandemic", limit=100).total == 48
 
 
 def test_a_forgotten_warc_leaves_the_index(archive: Archive) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.rigs.browser import chromium
 from tests.rigs.nginx import Nginx, Site, nginx
 from tests.rigs.operated import Operated
 from tests.rigs.pywb import pywb
 from tests.rigs.require import require
 from tests.rigs.sites import DEBIAN_REFERENCE_EN, DEBIAN_REFERENCE_FR
 
+from healtharchive import web
 from healtharchive.access import captures
 from healtharchive.access.model import Capture
 from healtharchive.warc import cdxj
@@ -79,6 +83,17 @@ def test_the_second_edition_is_made_of_revisits(crawled: Crawled) -> None:
     assert kinds.count("revisit") > 20
     assert kinds.count("response") > 40
     assert kinds[0] == "warcinfo"
+
+
+def test_the_second_edition_has_every_url_of_the_first(crawled: Crawled) -> None:
+    """Also those whose pages had the bytes of another URL, although pages that had not changed name no links."""
+    urls: dict[int, set[str]] = {}
+    with crawled.archive.opened() as instance, instance.db.read() as conn:
+        for capture in captures.iterate(conn, "debian-reference-en"):
+            urls.setdefault(capture.job_id, set()).add(capture.url)
+    first, second = (urls[job_id] for job_id in sorted(urls))
+    assert len(first) > 20
+    assert first - second == set()
 
 
 def test_warcio_check_passes_on_every_warc(crawled: Crawled) -> None:
@@ -175,21 +190,67 @@ def test_wacz_validate_accepts_our_export(crawled: Crawled, tmp_path: Path) -> N
 def test_a_wacz_of_one_job_brings_what_its_revisits_refer_to(crawled: Crawled, tmp_path: Path) -> None:
     pages = pages_of(crawled, "debian-reference-en")
     job_id = max(page.job_id for page in pages)
-    chosen = [page for page in pages if page.job_id == job_id]
+    chosen = [page for page in pages if page.job_id == job_id and page.is_revisit]
     output = tmp_path / "second.wacz"
     done = crawled.archive.run("--json", "export", "wacz", "--job", str(job_id), "--output", str(output))
     summary = json.loads(done)["summary"]
     assert summary["referred"] > 20
     assert summary["missing"] == 0
     assert "is valid" in run(tool("wacz"), "validate", "-f", output)
-    unpacked = tmp_path / "unpacked"
-    with zipfile.ZipFile(output) as archive:
-        archive.extractall(unpacked)
-    index = decode([(unpacked / "indexes" / "index.cdx.gz").read_bytes()], "gzip", limit=10**9).decode()
     assert len(chosen) > 10
-    with pywb(tmp_path / "pywb", sorted((unpacked / "archive").iterdir()), index) as collection:
-        for page in chosen[:5]:
-            assert fetched(f"{collection}/{page.timestamp}id_/{page.url}") == fetched(page.url), page.url
+    assert read_through_player(tmp_path, output, chosen[::4]) == originals(chosen[::4])
+
+
+# In the page: start the player's service worker, give it a WACZ, then ask for originals; SHA-256 of each in hex.
+READ_THROUGH_PLAYER = """async ([wacz, captures]) => {
+    await navigator.serviceWorker.register("/sw.js?replayPrefix=w", {scope: "/"});
+    const worker = (await navigator.serviceWorker.ready).active;
+    if (!navigator.serviceWorker.controller)
+        await new Promise(done => navigator.serviceWorker.addEventListener("controllerchange", done, {once: true}));
+    await new Promise((done, failed) => {
+        navigator.serviceWorker.addEventListener("message", ({data}) => {
+            if (data.msg_type === "collAdded") done();
+            if (data.error) failed(new Error(data.error));
+        });
+        worker.postMessage({msg_type: "addColl", name: "ours", file: {sourceUrl: wacz}});
+    });
+    const digests = [];
+    for (const [timestamp, url] of captures) {
+        const response = await fetch(`/w/ours/${timestamp}id_/${url}`);
+        const digest = await crypto.subtle.digest("SHA-256", await response.arrayBuffer());
+        digests.push(Array.from(new Uint8Array(digest), byte => byte.toString(16).padStart(2, "0")).join(""));
+    }
+    return digests;
+}"""
+
+
+def read_through_player(directory: Path, wacz: Path, pages: Sequence[Capture]) -> list[tuple[str, str, str]]:
+    """Time, URL and SHA-256 of what the player of ReplayWeb.page gives for each page out of a WACZ."""
+    root = directory / "player"
+    root.mkdir()
+    shutil.copyfile(require(Path(web.__file__).parent / "static" / "vendor" / "sw.js", "make frontend"), root / "sw.js")
+    (root / "index.html").write_text("<!doctype html><title>Player</title>")
+    (root / "archive.wacz").symlink_to(wacz)
+    with nginx(directory / "nginx", Site("player", root)) as server, chromium() as (browser, _):
+        tab = browser.new_page()
+        tab.goto(server.url("player"))
+        asked = [[page.timestamp, page.url] for page in pages]
+        digests = tab.evaluate(READ_THROUGH_PLAYER, [server.url("player", "/archive.wacz"), asked])
+    return [(page.timestamp, page.url, digest) for page, digest in zip(pages, digests, strict=True)]
+
+
+def originals(pages: Sequence[Capture]) -> list[tuple[str, str, str]]:
+    return [(page.timestamp, page.url, hashlib.sha256(fetched(page.url)).hexdigest()) for page in pages]
+
+
+def test_the_player_of_replaywebpage_reads_our_wacz_byte_for_byte(crawled: Crawled, tmp_path: Path) -> None:
+    """Both editions, so also visits that found nothing changed, and a page that has the bytes of another URL."""
+    output = tmp_path / "everything.wacz"
+    crawled.archive.run("export", "wacz", "--output", str(output))
+    captured = [page for page in pages_of(crawled, *(site.name for site in SITES)) if page.status in (200, 304)]
+    pages = [page for number, page in enumerate(captured) if number % 3 == 0 or page.url.endswith("/index.en.html")]
+    assert len(pages) >= 10
+    assert read_through_player(tmp_path, output, pages) == originals(pages)
 
 
 def fetched(url: str) -> bytes:

@@ -27,19 +27,15 @@ from healtharchive.warc.urls import url_key
 pytestmark = pytest.mark.drill
 
 CHALLENGE = '<!doctype html><title>Just a moment...</title><script src="/cdn-cgi/challenge-platform/h/b/x.js"></script>'
-ODDITIES = (
-    """
-    location = /robots.txt { default_type text/plain; return 200 "User-agent: *\\nDisallow: /private/\\n"; }
-    location ~ ^/endless/(.*)$ { return 302 /endless/$1a; }
-    location = /moved { return 301 /page.html; }
-    location = /refused { return 403; }
-    location = /broken { return 500; }
-    location = /gone { return 410; }
-    location = /challenge { default_type text/html; return 200 '%s'; }
-    location = /slow { limit_rate 2000; }
+ODDITIES = f"""
+    location = /robots.txt {{ default_type text/plain; return 200 "User-agent: *\\nDisallow: /private/\\n"; }}
+    location ~ ^/endless/(.*)$ {{ return 302 /endless/$1a; }}
+    location = /moved {{ return 301 /page.html; }}
+    location = /refused {{ return 403; }}
+    location = /broken {{ return 500; }}
+    location = /gone {{ return 410; }}
+    location = /challenge {{ default_type text/html; return 200 '{CHALLENGE}'; }}
 """
-    % CHALLENGE
-)  # noqa: UP031 - braces are nginx's
 FAILING_ROBOTS = "location = /robots.txt { return 503; }"
 SLOW = "location / { limit_rate 10k; }"
 
@@ -117,16 +113,18 @@ def test_a_page_that_did_not_change_is_asked_for_conditionally_and_recorded_as_r
     prior = tmp_path / "prior.sqlite3"
     with sqlite3.connect(prior) as db:
         db.execute(
-            "CREATE TABLE prior (url_key BLOB PRIMARY KEY, url, captured_at TEXT, payload_digest, etag, last_modified, record_id)"
+            "CREATE TABLE prior (url_key BLOB PRIMARY KEY, url, captured_at TEXT, payload_digest, etag, last_modified, record_id, mime)"
         )
+        db.execute("CREATE TABLE known (url TEXT PRIMARY KEY)")
+        db.executemany("INSERT INTO known VALUES (?)", [(row.url,) for row in first.urls().values()])
         for row in first.urls().values():
             if row.state == UrlState.CAPTURED:
-                validators = (
-                    (None, formatdate(written.stat().st_mtime, usegmt=True)) if row.url.endswith("/7.html") else (None, None)
-                )
+                last_modified = formatdate(written.stat().st_mtime, usegmt=True)
+                # 7.html passes for an image: only what bears no links is asked for with a condition.
+                mime = "image/png" if row.url.endswith("/7.html") else "text/html"
                 db.execute(
-                    "INSERT INTO prior VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (url_key(row.url), row.url, row.captured_at, row.digest, *validators, None),
+                    "INSERT INTO prior VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (url_key(row.url), row.url, row.captured_at, row.digest, None, last_modified, None, mime),
                 )
     db.close()
     second = CrawledJob(tmp_path / "second", impolite(seed), prior=prior)

@@ -152,7 +152,8 @@ class WorkedJob(CrawledJob):
         create_instance(root)
         with open(root / "healtharchive.toml", "a") as file:
             file.write(SETTINGS)
-        profile = impolite(seed, warc_bytes=1_000_000, connections=4)
+        # Slow enough that the last kill still finds it at work.
+        profile = impolite(seed, warc_bytes=1_000_000, connections_per_host=2, min_delay_ms=5, max_delay_ms=5)
         (root / crawl_worker.PROFILE_FILE).write_text(json.dumps(asdict(profile)))
         instance = open_instance(root)
         (queued,) = add_jobs(instance.db, 1)
@@ -228,6 +229,7 @@ def test_a_worker_killed_alone_or_with_its_engine_loses_nothing_and_repeats_noth
         job.await_("an engine at work", lambda: job.engine() is not None or job.status() in OVER)
         time.sleep(dice.uniform(0.0, 0.3))
         engine = job.engine()
+        assert job.status() not in OVER, "the crawl was over before all kills: make it slower"
         worker.kill()
         if victims == "both" and engine is not None:
             this_host().processes.signal(engine, signal.SIGKILL)

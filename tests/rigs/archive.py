@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -157,8 +156,3 @@ class Archive:
 
 def days(count: int) -> timedelta:
     return timedelta(days=count)
-
-
-def shown(document: object) -> str:
-    """For assertion messages."""
-    return json.dumps(document, default=str, ensure_ascii=False, indent=1)

@@ -1,4 +1,4 @@
-"""A worker process for drills that crawls for real: `python crawl_worker.py INSTANCE`. The profile is in INSTANCE/profile.json."""
+"""A worker process for drills that crawls for real: `python crawl_worker.py INSTANCE`. Its profile: INSTANCE/profile.json."""
 
 from __future__ import annotations
 

@@ -125,7 +125,31 @@ def health_site() -> list[Answer]:
         Answer(f"{SITE}/img/wave.png", png(24, 84, 128), at(2023, 11, 2), mime="image/png"),
         Answer(f"{SITE}/img/clinic.png", png(190, 214, 226), at(2023, 11, 2), mime="image/png"),
     ]
-    return english + french + topics + many + parts
+    leaflet = Answer(f"{SITE}/files/leaflet.pdf", pdf("Vaccination leaflet"), at(2024, 1, 15), mime="application/pdf")
+    data = Answer(f"{SITE}/files/data.zip", b"PK\x05\x06" + bytes(18), at(2024, 1, 15), mime="application/zip")
+    linking = Answer(f"{SITE}/en/leaflets", '<h1>Leaflets</h1><a href="/files/leaflet.pdf">The leaflet</a>', at(2024, 1, 15))
+    return [*english, *french, *topics, *many, *parts, leaflet, data, linking]
+
+
+def pdf(text: str) -> bytes:
+    """A document of one page with a line of text."""
+    content = f"BT /F1 24 Tf 72 720 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(content), content),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    body = b"%PDF-1.4\n"
+    offsets = []
+    for number, entry in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj" % number + entry + b"endobj\n"
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = len(objects) + 1
+    head = b"xref\n0 %d\n0000000000 65535 f \n" % size
+    return body + head + table + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (size, len(body))
 
 
 # -- a page that tries to get out --------------------------------------------------------------------------------------
@@ -149,8 +173,7 @@ _TORTURE_PAGE = f"""<!doctype html>
 <object data="{OUTSIDE}/object.swf"></object><iframe id="frame" src="{CDN}/frame.html" title="a frame"></iframe>
 <iframe id="docframe" title="a document frame" srcdoc="<p id=inside>inside</p><img src='{OUTSIDE}/srcdoc.png'><script>parent.document.body.dataset.srcdoc='ran'</script>"></iframe>
 <form action="{OUTSIDE}/post" method="post"><button>Send</button></form><a id="link" href="{SITE}/en/vaccination">Schedule</a>
-<a id="ping" href="{TORTURE}/second" ping="{OUTSIDE}/ping">Second</a><button id="leave">Leave</button><button id="open">Open</button>
-<button id="climb">Climb</button><a id="js" href="javascript:document.body.dataset.js='ran'">js</a>
+<a id="ping" href="{TORTURE}/second" ping="{OUTSIDE}/ping">Second</a><button id="leave">Leave</button><button id="open">Open</button><a id="js" href="javascript:document.body.dataset.js='ran'">js</a>
 <noscript><p id="noscript">Shown without scripts</p><img src="{OUTSIDE}/noscript.png" alt=""></noscript>
 <script>
 const report = (name, value) => {{
@@ -178,11 +201,6 @@ const css = document.createElement("link"); css.rel = "stylesheet"; css.href = "
 const script = document.createElement("script"); script.src = "{CDN}/late.js"; document.body.append(script);
 document.getElementById("leave").onclick = () => {{ top.location = "{OUTSIDE}/top"; }};
 document.getElementById("open").onclick = () => {{ report("window", window.open("{OUTSIDE}/popup") ? "opened" : "refused"); }};
-document.getElementById("climb").onclick = () => {{
-  let out = "refused";
-  try {{ const s = window.frames.parent.__proto__.constructor; out = typeof s; }} catch (e) {{ }}
-  report("climb", out);
-}};
 </script>
 <script type="module">import {{ word }} from "{CDN}/module.js"; report("module", word);</script>
 <embed src="{OUTSIDE}/embed.swf"></body></html>"""

@@ -49,3 +49,9 @@ def peer(program: str) -> Path:
     named = os.environ.get("HEALTHARCHIVE_TEST_PEERS")
     directory = Path(named) if named else Path(__file__).parents[2] / ".cache" / "peers"
     return require(directory / "bin" / program, "make peers")
+
+
+def require_root(what: str) -> None:
+    """Skip where the drill has to make namespaces or file systems and may not."""
+    if os.geteuid() != 0:
+        pytest.skip(f"NOT RUN, {what} need root")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 import tantivy
@@ -60,6 +61,19 @@ def prepared(text: str) -> str:
 def words(text: str, analyzer: str = "exact") -> list[str]:
     """The terms of a text, in order."""
     return list(ANALYZERS[analyzer].analyze(prepared(text)))
+
+
+@lru_cache(maxsize=50_000)
+def forms(word: str) -> dict[str, tuple[str, ...]]:
+    """Every form of one word of a text, by analyzer. Remembered: most words of most texts are the same ones."""
+    composed = unicodedata.normalize("NFC", word)
+    return {name: tuple(analyzer.analyze(composed)) for name, analyzer in ANALYZERS.items()}
+
+
+@lru_cache(maxsize=4_000)
+def initial(letter: str) -> str:
+    """The first letter of every form of words that begin with `letter`: stemming only changes ends."""
+    return "".join(ANALYZERS["exact"].analyze(letter))[:1]
 
 
 def codes(text: str) -> Iterator[str]:

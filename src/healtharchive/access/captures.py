@@ -1,7 +1,7 @@
 """Captures by id, by URL and by time; their records by offset, never by scanning.
 
 Every query is one walk along an index of `capture`; with a million captures each takes well under a millisecond a row, whatever
-the size of the archive. `sources_summary` alone counts: it reads one index from end to end (about a second a million captures).
+the size of the archive. `sources_summary` alone counts, about a second a million captures, once after each change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from healtharchive.access.model import Capture, Edition, Payload, RawRecord, SourceSummary
-from healtharchive.access.tables import capture
+from healtharchive.access.tables import capture, search_clock
 from healtharchive.errors import HealthArchiveError, NotFound, StorageUnavailable
 from healtharchive.host.files import sync_directory
 from healtharchive.warc import reader, urls
@@ -35,6 +35,9 @@ _SELECT: Final = sa.select(*_COLUMNS, _warc.c.name.label("warc_name"), _warc.c.p
 _BATCH: Final = 1000
 
 NOT_MODIFIED: Final = 304
+
+_SUMMARIES_MAX: Final = 8
+_SUMMARIES: Final[dict[tuple[object, ...], list[SourceSummary]]] = {}
 
 
 class PayloadMissing(HealthArchiveError):
@@ -104,7 +107,20 @@ def neighbours(conn: Connection, of: Capture) -> tuple[Capture | None, Capture |
 
 
 def sources_summary(conn: Connection) -> list[SourceSummary]:
-    """Every source that has captures, by name, with one edition a job."""
+    """Every source that has captures, by name, with one edition a job. Counted again only when captures have changed."""
+    # Whatever changes captures takes a number of the search clock in the same transaction.
+    state = sa.select(sa.select(search_clock.c.seq).scalar_subquery(), sa.select(sa.func.max(capture.c.id)).scalar_subquery())
+    key = (str(conn.engine.url), *conn.execute(state).one())
+    known = _SUMMARIES.get(key)
+    if known is None:
+        known = _count_sources(conn)
+        if len(_SUMMARIES) >= _SUMMARIES_MAX:
+            _SUMMARIES.clear()
+        _SUMMARIES[key] = known
+    return list(known)
+
+
+def _count_sources(conn: Connection) -> list[SourceSummary]:
     documents = capture.c.is_page & sa.or_(capture.c.status.between(200, 299), capture.c.status == NOT_MODIFIED)
     counts = [
         sa.func.count().label("captures"),
@@ -229,9 +245,10 @@ class _OpenRecord:
 def write_prior(conn: Connection, source: str, path: Path) -> int:
     """Write what a crawl of `source` needs to know of the last one, as a SQLite file that appears whole or not at all.
 
-    Table `prior`: url_key, url, captured_at (ISO), payload_digest, etag, last_modified, record_id: for each URL the newest
-    whole response with status 200, at its first capture, so that a revisit never refers to a revisit. Returns the number of
-    rows. One walk along an index.
+    Table `prior`: url_key, url, captured_at (ISO), payload_digest, etag, last_modified, record_id, mime: for each URL the newest
+    whole response with status 200, at its first capture, so that a revisit never refers to a revisit; `url` is that of the
+    record, which may be another one with the same bytes. Table `known`: every URL that ever answered, because "not modified"
+    names no links. Returns the number of rows of `prior`. Two walks along an index.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     beside.unlink(missing_ok=True)
@@ -241,10 +258,12 @@ def write_prior(conn: Connection, source: str, path: Path) -> int:
             out.execute("PRAGMA synchronous=OFF")  # synced once, below
             out.execute(
                 "CREATE TABLE prior (url_key BLOB PRIMARY KEY, url TEXT NOT NULL, captured_at TEXT NOT NULL,"
-                " payload_digest TEXT NOT NULL, etag TEXT, last_modified TEXT, record_id TEXT) WITHOUT ROWID"
+                " payload_digest TEXT NOT NULL, etag TEXT, last_modified TEXT, record_id TEXT, mime TEXT NOT NULL) WITHOUT ROWID"
             )
-            cursor = out.executemany("INSERT INTO prior VALUES (?, ?, ?, ?, ?, ?, NULL)", _prior_rows(conn, source))
+            cursor = out.executemany("INSERT INTO prior VALUES (?, ?, ?, ?, ?, ?, NULL, ?)", _prior_rows(conn, source))
             count = max(cursor.rowcount, 0)
+            out.execute("CREATE TABLE known (url TEXT PRIMARY KEY) WITHOUT ROWID")
+            out.executemany("INSERT OR IGNORE INTO known VALUES (?)", _known_urls(conn, source))
             out.commit()
         with open(beside, "rb") as file:
             os.fsync(file.fileno())
@@ -255,7 +274,7 @@ def write_prior(conn: Connection, source: str, path: Path) -> int:
     return count
 
 
-_Prior = tuple[bytes, str, str, str, str | None, str | None]
+_Prior = tuple[bytes, str, str, str, str | None, str | None, str]
 
 
 def _prior_rows(conn: Connection, source: str) -> Iterator[_Prior]:
@@ -266,7 +285,7 @@ def _prior_rows(conn: Connection, source: str) -> Iterator[_Prior]:
     query = (
         sa.select(
             c.url_key, c.url, c.captured_at, c.record_type, c.status, c.payload_digest, c.truncated,
-            c.etag, c.last_modified, c.refers_to_url, c.refers_to_at,
+            c.etag, c.last_modified, c.refers_to_url, c.refers_to_at, c.mime,
             sa.case((c.record_type == "revisit", is_held), else_=sa.true()).label("is_held"),
         )
         .where(c.source == source, c.record_type.in_(("response", "revisit")), c.status.in_((200, NOT_MODIFIED)))
@@ -277,6 +296,13 @@ def _prior_rows(conn: Connection, source: str) -> Iterator[_Prior]:
         prior = _newest_prior(captures)
         if prior is not None:
             yield prior
+
+
+def _known_urls(conn: Connection, source: str) -> Iterator[tuple[str]]:
+    answered = capture.c.record_type.in_(("response", "revisit"))
+    query = sa.select(sa.func.max(capture.c.url)).where(capture.c.source == source, answered).group_by(capture.c.url_key)
+    for row in conn.execute(query, execution_options={"yield_per": _BATCH}):
+        yield (row[0],)
 
 
 def _newest_prior(captures: Iterator[RowMapping]) -> _Prior | None:
@@ -290,7 +316,7 @@ def _newest_prior(captures: Iterator[RowMapping]) -> _Prior | None:
                 prior = _prior(row, row["url"], at, row["etag"], row["last_modified"])
         elif prior is not None and prior[3] == row["payload_digest"]:
             # The same bytes again: validators may have changed, the record that holds them has not.
-            prior = (*prior[:4], row["etag"] or prior[4], row["last_modified"] or prior[5])
+            prior = (*prior[:4], row["etag"] or prior[4], row["last_modified"] or prior[5], prior[6])
         elif row["status"] == 200 and row["refers_to_at"] is not None and row["is_held"]:
             # The bytes of another URL.
             prior = _prior(row, row["refers_to_url"] or row["url"], row["refers_to_at"], row["etag"], row["last_modified"])
@@ -298,7 +324,7 @@ def _newest_prior(captures: Iterator[RowMapping]) -> _Prior | None:
 
 
 def _prior(row: RowMapping, url: str, at: datetime, etag: str | None, last_modified: str | None) -> _Prior:
-    return bytes(row["url_key"]), url, at.isoformat(), row["payload_digest"], etag, last_modified
+    return bytes(row["url_key"]), url, at.isoformat(), row["payload_digest"], etag, last_modified, row["mime"]
 
 
 # -- within this room ------------------------------------------------------------------------------------------------------

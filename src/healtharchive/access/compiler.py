@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -90,11 +90,15 @@ class Compiler:
     def matcher(self) -> Matcher:
         """Which words of a text answer the query; each distinct word is looked at once."""
         looks = [_Look(term) for term in _wanted_terms(self._query)]
+        # Nine words in ten begin unlike every term and need no further look.
+        initials = None if any(look.is_fuzzy for look in looks) else frozenset("".join(look.initials for look in looks))
 
         @lru_cache(maxsize=20_000)
         def match(word: str) -> int | None:
-            exact = analysis.words(word)
-            return next((number for number, look in enumerate(looks) if look.at(word, exact)), None)
+            if initials is not None and analysis.initial(word[0]) not in initials:
+                return None
+            forms = analysis.forms(word)
+            return next((number for number, look in enumerate(looks) if look.at(forms)), None)
 
         return match
 
@@ -201,19 +205,22 @@ class _Look:
 
     def __init__(self, term: Term) -> None:
         words = analysis.words(term.text)[:_TERM_WORDS_MAX]
+        self.is_fuzzy = term.kind == "fuzzy"
         self._kind = term.kind
         self._words = frozenset(words)
         self._last = words[-1] if words else ""
         self._codes = frozenset(analysis.codes(term.text))
         self._is_word = term.kind in ("word", "fuzzy") and len(words) == 1
         self._stems = {(analyzer, word) for _, analyzer, word in _forms(term.text)} if self._is_word else set()
+        self.initials = "".join({word[:1] for word in (*self._words, *self._codes)})
 
-    def at(self, word: str, exact: Sequence[str]) -> bool:
+    def at(self, forms: Mapping[str, Sequence[str]]) -> bool:
+        exact = forms["exact"]
         if any(form in self._words or form in self._codes for form in exact):
             return True
         if self._kind == "prefix" and len(self._last) >= _PREFIX_LETTERS_MIN:
             return any(form.startswith(self._last) for form in exact)
-        if self._is_word and any((name, form) in self._stems for name in _ANALYZER_NAMES for form in analysis.words(word, name)):
+        if self._is_word and any((name, form) in self._stems for name in _ANALYZER_NAMES for form in forms[name]):
             return True
         return self._kind == "fuzzy" and any(
             is_near(form, typed, distance_of(typed))

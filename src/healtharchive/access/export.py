@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,14 +62,14 @@ def export_cdxj(
 ) -> int:
     """Write an index of captures, of everything if nothing is chosen, sorted as replay tools want it. Returns its lines.
 
-    `for_replay` leaves out the visits that a server answered with "not modified": a player takes the nearest line, and pywb shows
-    these blank instead of what they refer to (pywb 2.10, resolvingloader.py).
+    `for_replay` writes the index that pywb needs: a visit that the server answered with "not modified" leads to the record of
+    what it refers to, at the visit's own time. Without a line pywb would show the nearest capture, which may be a later and
+    different one.
     """
     count = 0
-    for capture in captures.iterate(conn, source, job_id):
-        if not (for_replay and _is_not_modified(capture)):
-            out.write(cdxj_line(capture))
-            count += 1
+    for text in _lines(conn, source, job_id, _pywb_line if for_replay else None):
+        out.write(text)
+        count += 1
     return count
 
 
@@ -85,9 +85,9 @@ def export_wacz(
 ) -> WaczSummary:
     """Write the chosen captures with their WARCs as one file that replays by itself: what its revisits refer to comes along.
 
-    WARCs go in whole, as they were sealed, and their digests are proved on the way; the index lists what was chosen, as with
-    `for_replay`. `at` is when the export says that it was made, now if not given. Raises NotFound if nothing is
-    chosen, Refused if `output` exists, wacz.WarcChanged, OSError; then nothing is left behind.
+    WARCs go in whole, as they were sealed, and their digests are proved on the way; the index lists what was chosen, in the way
+    that players need. `at` is when the export says that it was made, now if not given. Raises NotFound if nothing is chosen,
+    Refused if `output` exists, wacz.WarcChanged, OSError; then nothing is left behind.
     """
     selection = _select(conn, source, job_id)
     if not selection.warc_ids:
@@ -102,7 +102,7 @@ def export_wacz(
         output,
         about,
         warcs=_warcs(conn, jobs_root, selection.warc_ids),
-        lines=heapq.merge(_replayable_lines(conn, source, job_id), map(cdxj_line, selection.outside)),
+        lines=heapq.merge(_lines(conn, source, job_id, _wabac_line), map(cdxj_line, selection.outside)),
         pages=(_page(capture) for capture in captures.iterate(conn, source, job_id) if _is_entry(capture)),
     )
     return WaczSummary(
@@ -117,19 +117,45 @@ def export_wacz(
     )
 
 
-def cdxj_line(capture: Capture) -> str:
-    """The line of one capture."""
+def cdxj_line(capture: Capture, *, record: Capture | None = None, status: int | None = None) -> str:
+    """The line of one capture; with `record` it leads to another capture's record, with `status` it says another status."""
+    found = record or capture
+    said = status or found.status
     return cdxj.line(
         key=capture.surt,
         timestamp=capture.timestamp,
         url=capture.url,
-        mime="warc/revisit" if capture.is_revisit else capture.mime or None,
-        status=None if capture.status is None else str(capture.status),
-        digest=capture.payload_digest or "-",
-        length=capture.length,
-        offset=capture.offset,
-        filename=capture.warc_name,
+        mime="warc/revisit" if found.is_revisit else found.mime or None,
+        status=None if said is None else str(said),
+        digest=found.payload_digest or "-",
+        length=found.length,
+        offset=found.offset,
+        filename=found.warc_name,
     )
+
+
+def _pywb_line(visit: Capture, holder: Capture) -> str:
+    """pywb 2.10 shows a revisit of status 3xx without a body, but takes whatever record a line leads to at the line's time."""
+    return cdxj_line(visit, record=holder)
+
+
+def _wabac_line(visit: Capture, holder: Capture) -> str:
+    """wabac 2.27 does the same by the status of the line, and insists that the record has the line's URL and time."""
+    return cdxj_line(visit, status=holder.status)
+
+
+def _lines(
+    conn: Connection, source: str | None, job_id: int | None, not_modified: Callable[[Capture, Capture], str] | None
+) -> Iterator[str]:
+    """The lines of a selection; visits that were answered "not modified" as `not_modified` makes them of visit and holder."""
+    for capture in captures.iterate(conn, source, job_id):
+        if not_modified is None or not (capture.is_revisit and capture.status == NOT_MODIFIED):
+            yield cdxj_line(capture)
+            continue
+        try:
+            yield not_modified(capture, captures.holder_of(conn, capture))
+        except captures.PayloadMissing:
+            continue  # nothing could be shown
 
 
 def _select(conn: Connection, source: str | None, job_id: int | None) -> _Selection:
@@ -152,14 +178,6 @@ def _select(conn: Connection, source: str | None, job_id: int | None) -> _Select
                 outside[holder.id] = holder
     ordered = sorted(outside.values(), key=cdxj_line)
     return _Selection(tuple(sorted(warc_ids)), tuple(ordered), missing, main_page)
-
-
-def _replayable_lines(conn: Connection, source: str | None, job_id: int | None) -> Iterator[str]:
-    return (cdxj_line(each) for each in captures.iterate(conn, source, job_id) if not _is_not_modified(each))
-
-
-def _is_not_modified(capture: Capture) -> bool:
-    return capture.is_revisit and capture.status == NOT_MODIFIED
 
 
 def _is_entry(capture: Capture) -> bool:

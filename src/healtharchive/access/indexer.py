@@ -12,9 +12,8 @@ transactions.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,18 +23,17 @@ from sqlalchemy.engine import Connection
 
 from healtharchive import db
 from healtharchive.access import pdf, text, texts
-from healtharchive.access.captures import NOT_MODIFIED, key_of
+from healtharchive.access.captures import NOT_MODIFIED
+from healtharchive.access.drafts import Draft, Reading, Segment
 from healtharchive.access.model import IndexCounts, IndexProgress
+from healtharchive.access.referring import follow_references, tell_earlier, tell_referring
 from healtharchive.access.tables import capture, capture_next, index_state, search_clock, search_removal
 from healtharchive.access.text import Text
 from healtharchive.access.texts import About
 from healtharchive.db import Database
-from healtharchive.errors import StorageUnavailable
 from healtharchive.host import Host, this_host
 from healtharchive.storage import spool
 from healtharchive.storage.model import StoredWarc
-from healtharchive.warc import reader, urls
-from healtharchive.warc.reader import Finding, ReadRecord
 
 SEGMENT_RECORDS: Final = 500
 """Captures of one transaction: what a kill makes us read again."""
@@ -135,31 +133,6 @@ def next_seq(conn: Connection) -> int:
     return int(seq)
 
 
-@dataclass
-class _Draft:
-    """A record on its way to a row."""
-
-    values: dict[str, Any]
-    kind: text.Kind | None = None
-    payload: bytes = b""
-    charset: str | None = None
-    content_language: str = ""
-
-    @property
-    def digest(self) -> str:
-        return str(self.values["payload_digest"])
-
-
-@dataclass
-class _Segment:
-    """Consecutive records up to `end`."""
-
-    drafts: list[_Draft] = field(default_factory=list)
-    payload_bytes: int = 0
-    records: int = 0
-    end: int = 0
-
-
 @dataclass(frozen=True)
 class _State:
     """Where a file stands: the row of `index_state`."""
@@ -212,112 +185,13 @@ class _Run:
         counts = IndexCounts()
         if state.is_complete:
             return counts
-        for segment in self._segments(state.next_offset):
+        reading = Reading(self._path, self._warc, self._source, self._findings)
+        for segment in reading.segments(state.next_offset, records=self._segment_records):
             written, state = self._write(segment, state)
             counts += written
             self._on_progress(IndexProgress(self._warc.name, state.next_offset, self._warc.size_bytes, counts))
         self._finish(state)
         return counts + IndexCounts(findings=tuple(f"{self._warc.name}: {finding}" for finding in self._findings))
-
-    # -- reading ---------------------------------------------------------------------------------------------------------
-
-    def _segments(self, start: int) -> Iterator[_Segment]:
-        segment = _Segment(end=start)
-        if start >= self._warc.size_bytes and start > 0:
-            return
-        try:
-            for record in reader.read(self._path, start=start, on_finding=self._note):
-                if not record.addressable:
-                    continue  # noted by the reader; without an offset a capture could never be read
-                segment.records += 1
-                draft = self._draft(record)
-                if draft is not None:
-                    segment.drafts.append(draft)
-                    segment.payload_bytes += len(draft.payload)
-                segment.end = record.offset + record.length
-                if len(segment.drafts) >= self._segment_records or segment.payload_bytes >= _SEGMENT_BYTES_MAX:
-                    yield segment
-                    segment = _Segment(end=segment.end)
-        except OSError as error:
-            raise StorageUnavailable(
-                f"{self._path} cannot be read: {error.strerror or error}.",
-                hint="Nothing of the index was lost; indexing goes on where it stopped.",
-            ) from error
-        if segment.records:
-            yield segment
-
-    def _note(self, finding: Finding) -> None:
-        self._findings.append(f"{finding.kind} at {finding.offset}: {finding.message}")
-
-    def _draft(self, record: ReadRecord) -> _Draft | None:
-        """The capture that a record is, None if it is none."""
-        if record.kind not in ("response", "revisit", "resource"):
-            return None
-        href = urls.normalize(record.target_uri)
-        if href is None:
-            return None  # dns:, metadata:, urn: and what is no URL
-        try:
-            captured_at = record.date
-        except ValueError:
-            self._findings.append(f"bad-header at {record.offset}: WARC-Date is no date, the record is not indexed")
-            return None
-        http = record.http
-        status = http.status if http and http.status else (200 if record.kind == "resource" else None)
-        draft = _Draft(
-            {
-                "warc_id": self._warc.id,
-                "offset": record.offset,
-                "length": record.length,
-                "record_type": record.kind,
-                "source": self._source,
-                "job_id": self._warc.job_id,
-                "url": _clean(record.target_uri),
-                "url_key": urls.url_key(href),
-                "surt": _clean(urls.surt_key(href)),
-                "captured_at": captured_at,
-                "status": status,
-                "mime": _clean(record.mime),
-                "payload_digest": _clean(record.payload_digest or ""),
-                "truncated": _optional(record.truncated),
-                "redirect_url": None,
-                "etag": _optional(http.get("ETag") if http else None),
-                "last_modified": _optional(http.get("Last-Modified") if http else None),
-                "refers_to_url": None,
-                "refers_to_at": None,
-            }
-        )
-        if record.kind == "revisit":
-            self._refer(draft, record)
-        else:
-            self._read_payload(draft, record, href)
-        return draft
-
-    def _refer(self, draft: _Draft, record: ReadRecord) -> None:
-        draft.values["refers_to_url"] = _optional(record.headers.get("WARC-Refers-To-Target-URI").strip("<>"))
-        date = record.headers.get("WARC-Refers-To-Date")
-        if date:
-            try:
-                draft.values["refers_to_at"] = reader.parse_date(date)
-            except ValueError:
-                self._findings.append(f"bad-header at {record.offset}: WARC-Refers-To-Date is no date")
-
-    def _read_payload(self, draft: _Draft, record: ReadRecord, href: str) -> None:
-        values = draft.values
-        if not values["payload_digest"]:
-            values["payload_digest"] = _digest(record.body())
-        status = values["status"] or 0
-        if 300 <= status < 400:
-            location = record.http.get("Location") if record.http else ""
-            values["redirect_url"] = urls.normalize(location, href) if location else None
-            return  # nobody reads the body of a redirect
-        if urls.split(href).path == "/robots.txt":
-            return
-        start = record.text_payload(1024) if values["mime"] in ("", "application/octet-stream", "unk") else b""
-        draft.kind = text.kind_of(values["mime"], start)
-        if draft.kind is not None:
-            draft.payload = record.text_payload(text.PAYLOAD_BYTES_MAX)
-            draft.charset = record.charset
-            draft.content_language = record.http.get("Content-Language") if record.http else ""
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -340,9 +214,9 @@ class _Run:
             self._findings = row.finding.split("\n")
         return _State(row.generation, row.building, row.next_offset, row.record_count, row.is_complete, row.finding)
 
-    def _write(self, segment: _Segment, state: _State) -> tuple[IndexCounts, _State]:
+    def _write(self, segment: Segment, state: _State) -> tuple[IndexCounts, _State]:
         """One transaction: the segment's captures and texts, and the offset behind it."""
-        extracted = self._texts(segment)
+        extracted, unread = self._texts(segment)
         finding = self._finding()
         after = _State(
             state.generation, state.building, max(segment.end, state.next_offset),
@@ -351,16 +225,17 @@ class _Run:
         with self._database.write() as conn:
             self._guard(conn)
             self._advance(conn, state, after)
-            # First of all other locks: whoever holds the clock waits for nobody, so two indexers cannot wait for each other.
+            # Before every other lock that indexers of different files share: whoever holds the clock waits for nobody.
             seq = next_seq(conn)
-            texts.store(conn, extracted)
+            texts.store(conn, {digest: item for digest, item in extracted.items() if digest not in unread})
+            texts.store(conn, {digest: extracted[digest] for digest in unread}, is_final=False)
             about = {digest: found for digest, (found, _) in texts.known(conn, [d.digest for d in segment.drafts]).items()}
             rows = [self._row(draft, about, state.writes, seq) for draft in segment.drafts]
-            _follow_references(conn, rows)
+            follow_references(conn, rows)
             if rows:
                 conn.execute(sa.insert(state.table), rows)
-            _tell_earlier(conn, {digest: about[digest] for digest in extracted if digest in about}, seq)
-            _tell_referring(conn, rows, seq)
+            tell_earlier(conn, {digest: about[digest] for digest in extracted if digest in about}, seq)
+            tell_referring(conn, rows, seq)
         pages = sum(1 for row in rows if row["is_page"])
         return IndexCounts(captures=len(rows), pages=pages, texts=len(extracted)), after
 
@@ -377,16 +252,18 @@ class _Run:
         values = here.values(next_offset=after.next_offset, record_count=after.record_count, finding=after.finding)
         db.guarded_update(conn, values, what=f"the index of {self._warc.name}")
 
-    def _texts(self, segment: _Segment) -> dict[str, Text]:
-        """The texts that the segment brings."""
+    def _texts(self, segment: Segment) -> tuple[dict[str, Text], set[str]]:
+        """The texts that the segment brings, and which of them could not be read and stand empty."""
         documents = {draft.digest: draft for draft in segment.drafts if draft.kind is not None}
         with self._database.read() as conn:
             known = texts.known(conn, list(documents))
         wanted = {digest: draft for digest, draft in documents.items() if not known.get(digest, (None, False))[1]}
         found: dict[str, Text] = {}
+        unread: set[str] = set()
         pdfs = [digest for digest, draft in wanted.items() if draft.kind == "pdf"]
         for digest, read in zip(pdfs, pdf.extract([wanted[digest].payload for digest in pdfs], self._host), strict=True):
             if read is None:
+                unread.add(digest)
                 self._findings.append(f"unreadable PDF at {wanted[digest].values['offset']}: {wanted[digest].values['url']}")
             found[digest] = text.of_pages(
                 read.title if read else "", read.text if read else "",
@@ -401,9 +278,9 @@ class _Run:
                     content_language=draft.content_language,
                     languages=self._languages,
                 )
-        return found
+        return found, unread
 
-    def _row(self, draft: _Draft, about: Mapping[str, About], generation: int, seq: int) -> dict[str, Any]:
+    def _row(self, draft: Draft, about: Mapping[str, About], generation: int, seq: int) -> dict[str, Any]:
         values = draft.values
         known = about.get(draft.digest) if draft.kind is not None or values["record_type"] == "revisit" else None
         redirects = values["status"] is not None and 300 <= values["status"] < 400 and values["status"] != NOT_MODIFIED
@@ -443,103 +320,23 @@ class _Run:
         seq = next_seq(conn)
         _retire(conn, self._warc.id, state.generation, seq)
         names = [column.name for column in capture.c if column.name not in ("id", "search_seq")]
-        new = capture_next.alias("new")
-        old = capture.alias("old")
-        same = sa.and_(old.c.warc_id == new.c.warc_id, old.c.offset == new.c.offset)
-        moved = (
-            sa.select(old.c.id, *(new.c[name] for name in names)).join_from(new, old, same).where(new.c.warc_id == self._warc.id)
+        mine = capture_next.c.warc_id == self._warc.id
+        old = sa.select(capture.c.id).where(
+            capture.c.warc_id == capture_next.c.warc_id, capture.c.offset == capture_next.c.offset
         )
-        kept = [dict(row) for row in conn.execute(moved).mappings()]
+        conn.execute(sa.update(capture_next).where(mine).values(kept_id=old.scalar_subquery()))
         conn.execute(sa.delete(capture).where(capture.c.warc_id == self._warc.id))
-        for start in range(0, len(kept), SEGMENT_RECORDS):
-            conn.execute(sa.insert(capture), [{**row, "search_seq": seq} for row in kept[start : start + SEGMENT_RECORDS]])
-        there = sa.select(capture.c.offset).where(capture.c.warc_id == self._warc.id)
-        added = sa.select(*(capture_next.c[name] for name in names), sa.literal(seq)).where(
-            capture_next.c.warc_id == self._warc.id, capture_next.c.offset.not_in(there)
-        )
-        conn.execute(sa.insert(capture).from_select([*names, "search_seq"], added.order_by(capture_next.c.offset)))
-        conn.execute(sa.delete(capture_next).where(capture_next.c.warc_id == self._warc.id))
+        new = [*(capture_next.c[name] for name in names), sa.literal(seq)]
+        kept = sa.select(capture_next.c.kept_id, *new).where(mine, capture_next.c.kept_id.is_not(None))
+        conn.execute(sa.insert(capture).from_select(["id", *names, "search_seq"], kept))
+        added = sa.select(*new).where(mine, capture_next.c.kept_id.is_(None)).order_by(capture_next.c.offset)
+        conn.execute(sa.insert(capture).from_select([*names, "search_seq"], added))
+        conn.execute(sa.delete(capture_next).where(mine))
 
 
 def _retire(conn: Connection, warc_id: int, generation: int, seq: int) -> None:
     """Let every search index forget a generation of a WARC."""
     conn.execute(sa.insert(search_removal).values(seq=seq, warc_id=warc_id, generation=generation))
-
-
-def _tell_earlier(conn: Connection, about: Mapping[str, About], seq: int) -> None:
-    """Captures that were indexed before their text: revisits of a record met only now, and those of an older extractor."""
-    if not about:
-        return
-    c = capture.c
-    query = sa.select(c.id, c.payload_digest).where(
-        c.payload_digest.in_(list(about)), c.search_seq < seq, sa.or_(c.is_page, c.record_type == "revisit")
-    )
-    for row in conn.execute(query).all():
-        known = about[row.payload_digest]
-        conn.execute(
-            sa.update(capture)
-            .where(c.id == row.id)
-            .values(
-                title=known.title,
-                language=known.language,
-                language_declared=known.language_declared,
-                is_page=True,
-                search_seq=seq,
-            )
-        )
-
-
-_COPIED: Final = ("title", "language", "language_declared", "is_page")
-
-
-def _follow_references(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Give revisits what they do not say themselves: the type, and the text where only URL and date lead to it."""
-    mimes = {row["payload_digest"]: row["mime"] for row in rows if row["record_type"] != "revisit"}
-    beside = {(row["url_key"], row["captured_at"]): row for row in rows if row["record_type"] != "revisit"}
-    for row in rows:
-        if row["record_type"] != "revisit":
-            continue
-        if not row["mime"] and row["payload_digest"]:
-            row["mime"] = mimes.get(row["payload_digest"]) or _mime_of(conn, row["payload_digest"])
-        if row["is_page"] or row["refers_to_at"] is None:
-            continue
-        key = key_of(row["refers_to_url"]) if row["refers_to_url"] else row["url_key"]
-        if key is None:
-            continue
-        holder = beside.get((key, row["refers_to_at"]))
-        if holder is None:
-            c = capture.c
-            query = sa.select(capture).where(
-                c.url_key == key, c.captured_at == row["refers_to_at"], c.record_type != "revisit", c.is_page
-            )
-            found = conn.execute(query.order_by(c.id).limit(1)).mappings().first()
-            holder = dict(found) if found is not None else None
-        if holder is not None and holder["is_page"]:
-            row.update({name: holder[name] for name in _COPIED})
-            row["text_digest"] = holder["payload_digest"]
-            row["mime"] = row["mime"] or holder["mime"]
-
-
-def _mime_of(conn: Connection, digest: str) -> str:
-    query = sa.select(capture.c.mime).where(capture.c.payload_digest == digest, capture.c.record_type != "revisit")
-    return conn.execute(query.order_by(capture.c.id).limit(1)).scalar() or ""
-
-
-def _tell_referring(conn: Connection, rows: Sequence[dict[str, Any]], seq: int) -> None:
-    """Revisits of the same URL, by date, that were indexed before what they refer to."""
-    pages = {(row["url_key"], row["captured_at"]): row for row in rows if row["is_page"] and row["record_type"] != "revisit"}
-    if not pages:
-        return
-    c = capture.c
-    query = sa.select(c.id, c.url_key, c.refers_to_at).where(
-        c.url_key.in_([key for key, _ in pages]), c.record_type == "revisit", c.is_page.is_(False), c.refers_to_at.is_not(None)
-    )
-    for row in conn.execute(query).all():
-        holder = pages.get((bytes(row.url_key), row.refers_to_at))
-        if holder is not None:
-            copied = {name: holder[name] for name in _COPIED}
-            change = sa.update(capture).where(c.id == row.id)
-            conn.execute(change.values(**copied, text_digest=holder["payload_digest"], search_seq=seq))
 
 
 def _insert(conn: Connection, table: sa.Table) -> Any:
@@ -549,19 +346,3 @@ def _insert(conn: Connection, table: sa.Table) -> Any:
 def _sources(conn: Connection) -> dict[int, str]:
     job = sa.table("job", sa.column("id"), sa.column("source"))  # read only; its room is above this one
     return {row.id: row.source for row in conn.execute(sa.select(job.c.id, job.c.source))}
-
-
-def _digest(pieces: Iterable[bytes]) -> str:
-    hasher = hashlib.sha256()
-    for piece in pieces:
-        hasher.update(piece)
-    return f"sha256:{hasher.hexdigest()}"
-
-
-def _clean(value: str) -> str:
-    """What both databases can hold: PostgreSQL refuses NUL, and no lone surrogate is text."""
-    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
-
-def _optional(value: str | None) -> str | None:
-    return _clean(value) if value else None

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy.engine import Connection
 
@@ -136,6 +136,27 @@ def _away(capture: Capture, error: OSError) -> StorageUnavailable:
 def decoded_body(payload: Payload) -> bytes:
     """The body without content coding, at most BODY_BYTES_MAX of it."""
     return coding.decode([payload.body], payload.content_encoding, limit=BODY_BYTES_MAX)
+
+
+Presentation = Literal["page", "document", "file"]
+"""How a browser can show a copy: in the sealed frame, in its own viewer for PDF (which no sandbox admits), or not at all."""
+
+_SHOWN: Final = re.compile(
+    r"(?:text|image|audio|video)/.*|application/(?:json|javascript|ecmascript|(?:[a-z0-9.-]+\+)?(?:xml|json))|"
+)
+
+
+def media_type(payload: Payload) -> str:
+    """The declared type in lower case, without parameters; empty if there is none."""
+    return (payload.header("Content-Type") or "").partition(";")[0].strip().lower()
+
+
+def presentation(payload: Payload) -> Presentation:
+    """Redirects and errors are pages, whatever type they declare."""
+    mime = media_type(payload)
+    if payload.status >= 300 or _SHOWN.fullmatch(mime):
+        return "page"
+    return "document" if mime == "application/pdf" else "file"
 
 
 @dataclass(frozen=True)

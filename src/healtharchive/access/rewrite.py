@@ -93,7 +93,11 @@ def rewrite_html(text: str, *, url: str, link: Link, depth: int = 0) -> str:
     base = _base(parser, url)
     _walk(root, base=base, link=link, depth=depth)
     for node in root.css("noscript"):
-        node.unwrap()  # scripts do not run here, so this is what the author meant to be seen
+        # Scripts do not run here, so its content is what the author meant to be seen.
+        if node.first_child is None:
+            node.decompose()
+        else:
+            node.unwrap()
     return _doctype(text) + (root.html or "")
 
 

@@ -12,18 +12,23 @@ from typing import Final
 Address = Callable[[str], str | None]
 """Our address for what a style sheet names (relative to the sheet), None if it must not be kept."""
 
+# Nothing that follows a repetition of these can fail, so that their overlap with other characters costs no second try.
+_ESCAPED: Final = r"\\(?:[0-9A-Fa-f]{1,6}[ \t\r\n\f]?|[^\n\r\f0-9A-Fa-f])"
 _TOKEN: Final = re.compile(
     r"""
       (?P<comment> /\*.*?(?:\*/|\Z) )
     | (?P<string>  "(?:[^"\\\n\r\f]|\\.)*(?:"|(?=[\n\r\f])|\Z)  |  '(?:[^'\\\n\r\f]|\\.)*(?:'|(?=[\n\r\f])|\Z) )
-    | (?P<name>    @?-{0,2}(?:[A-Za-z_\u0080-\U0010ffff]|\\[^\n\r\f])(?:[\w\-\u0080-\U0010ffff]|\\[^\n\r\f])* )(?P<open>\()?
+    | (?P<name>    @?-{0,2}(?:[A-Za-z_\u0080-\U0010ffff]|ESCAPED)(?:[\w\-\u0080-\U0010ffff]|ESCAPED)* )(?P<open>\()?
     | (?P<other>   [^"'/A-Za-z_@\\\-\u0080-\U0010ffff(){};]+ | . )
-    """,
+    """.replace("ESCAPED", _ESCAPED),
     re.VERBOSE | re.DOTALL,
 )
 _URL: Final = re.compile(
-    r"""\s*(?:"(?P<double>(?:[^"\\\n\r\f]|\\.)*)"|'(?P<single>(?:[^'\\\n\r\f]|\\.)*)'|(?P<bare>(?:[^"'()\\\s]|\\.)*))\s*(?P<end>\)|\Z)?""",
-    re.DOTALL,
+    r"""
+    \s* (?: "(?P<double>(?:[^"\\\n\r\f]|\\.)*)" | '(?P<single>(?:[^'\\\n\r\f]|\\.)*)' | (?P<bare>(?:[^"'()\\\s]|ESCAPED)*) )
+    \s* (?P<end> \)|\Z )?
+    """.replace("ESCAPED", _ESCAPED),
+    re.VERBOSE | re.DOTALL,
 )
 _ESCAPE: Final = re.compile(r"\\(?:([0-9A-Fa-f]{1,6})(?:\r\n|[ \t\r\n\f])?|(\r\n|[\n\r\f])|(.))", re.DOTALL)
 _UNQUOTABLE: Final = re.compile(r'["\\\n\r\f<]')

@@ -4,9 +4,9 @@ The database is the truth. The index knows up to which number of the search cloc
 each of its commits; `catch_up` takes the rows behind it. An index that is missing, damaged, of another version or ahead of its
 database is rebuilt.
 
-`SearchBackend` is where another engine would go. With a million captures: a search costs some milliseconds in the engine and
-one look-up by id for each hit shown; the pages view reads the best hits until it has enough URLs; `catch_up` costs what is new;
-a rebuild some minutes.
+`SearchBackend` is where another engine would go. Cost: a search takes the engine's time (1 to 60 ms with 100,000 captures,
+growing with the number of hits) and one look-up by id for each hit shown; `catch_up` costs what is new, about 20 ms at least; a
+rebuild reads everything, some minutes a million captures.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ FEW_HITS: Final = 3
 
 LIMIT_MAX: Final = 1000
 
-_LOOK_SECONDS: Final = 2.0  # between two looks of a searching process at whether the index has fallen behind
 _LAST_ID: Final = 2**63 - 1
+
+_LOOK_SECONDS: Final = 2.0  # between two looks of a searching process at whether the index has fallen behind
 
 
 class IndexUnusable(Exception):
@@ -64,6 +65,10 @@ class Position:
 
     seq: int = 0
     capture_id: int = 0
+
+    def pending(self, clock: int) -> int:
+        """Steps of the search clock that are not followed to their end."""
+        return max(0, clock - self.seq) + (1 if self.seq and self.capture_id != _LAST_ID else 0)
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ class Search:
             shown = [(match, by_id[match.capture_id]) for match in found.matches if match.capture_id in by_id]
             counts = captures.count_of_keys(conn, [item.url_key for _, item in shown])
             held = texts.of_captures(conn, [item.id for _, item in shown])
-            pending = max(0, _clock_seq(conn) - self._backend.position().seq)
+            pending = self._backend.position().pending(_clock_seq(conn))
         hits = tuple(
             Hit(
                 capture=item,
@@ -209,7 +214,7 @@ class Search:
         """Whether the index is in step with the database and holds as many documents. Counts captures: about 0.1 s a million."""
         with self._database.read() as conn:
             seq, expected = _clock_seq(conn), _document_count(conn)
-        return self._mended(self._backend.position).seq == seq and self.count() == expected
+        return self._mended(self._backend.position) == Position(seq, _LAST_ID) and self.count() == expected
 
     # -- keeping in step ---------------------------------------------------------------------------------------------------
 
@@ -274,11 +279,9 @@ class Search:
             return
         try:
             self._looked_at = now
-            position = self._mended(self._backend.position, is_locked=True)
-            with self._database.read() as conn:
-                seq = _clock_seq(conn)
-            if position.seq != seq:
-                # Another process holds the writer: it, or the next look, takes the rest.
+            self._mended(self._backend.position, is_locked=True)
+            if not self._is_in_step():
+                # Another process may hold the writer: it, or the next look, takes the rest.
                 self._try_catch_up()
         finally:
             self._mending.release()
@@ -290,7 +293,7 @@ class Search:
         except IndexUnusable:
             return False
         with self._database.read() as conn:
-            return position.seq == _clock_seq(conn)
+            return position == Position(_clock_seq(conn), _LAST_ID)
 
     def _try_catch_up(self) -> None:
         try:

@@ -53,8 +53,6 @@ capture = sa.Table(
     sa.Index("ix_capture_digest", "payload_digest"),
     sa.Index("ix_capture_search", "search_seq", "id"),
     sa.Index("ix_capture_job", "job_id"),
-    # Totals by source: without it a summary reads the whole table.
-    sa.Index("ix_capture_source", "source", "job_id", "is_page", "status"),
 )
 
 # The next generation of a WARC's captures while it is made. Readers never see it, so no reader can forget to leave it out.
@@ -62,6 +60,7 @@ capture_next = sa.Table(
     "capture_next",
     db.metadata,
     sa.Column("id", db.BigId, primary_key=True, autoincrement=True),
+    sa.Column("kept_id", db.BigId),  # of the row that it takes the place of
     *_facts(),
     sa.UniqueConstraint("warc_id", "offset"),
 )

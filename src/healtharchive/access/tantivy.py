@@ -26,12 +26,11 @@ from typing import Final, TypeVar
 import tantivy
 
 from healtharchive.access import analysis
-from healtharchive.access.compiler import Compiler, Plan
-from healtharchive.access.model import FacetCount, Facets
+from healtharchive.access.compiler import Compiler
 from healtharchive.access.query import Query, Term
+from healtharchive.access.ranking import EXACT_HITS_MAX, Question
 from healtharchive.access.schema import (
     ENGINE_ERRORS,
-    FACETS,
     POSITION_KEY,
     SCHEMA,
     SCHEMA_VERSION,
@@ -41,7 +40,7 @@ from healtharchive.access.schema import (
     position_document,
     total_of,
 )
-from healtharchive.access.search import IndexUnusable, Match, Matches, Position, SearchDocument
+from healtharchive.access.search import IndexUnusable, Matches, Position, SearchDocument
 from healtharchive.access.snippets import Matcher
 from healtharchive.errors import Locked, StorageUnavailable
 from healtharchive.host import Clock
@@ -56,20 +55,15 @@ _LOCK: Final = "writer.lock"
 _POLL_SECONDS: Final = 0.05
 _HEAP_BYTES_MIN: Final = 16_000_000  # the engine refuses less than 15 MB a thread
 
-_EXACT_HITS_MAX: Final = 10_000
-"""Up to as many hits, pages are counted one by one; beyond, their number is an estimate (HyperLogLog, about 1 %)."""
-
-_READ_MAX: Final = 100_000  # best hits that are read to fill one page of URLs
-_FACET_VALUES_MAX: Final = 100
-
 _T = TypeVar("_T")
 
 
 class TantivyBackend:
     """An index in a directory of its own, followed as it is replaced. Threads may share it."""
 
-    def __init__(self, root: Path, *, heap_mb: int, clock: Clock) -> None:
+    def __init__(self, root: Path, *, heap_mb: int, clock: Clock, exact_hits_max: int = EXACT_HITS_MAX) -> None:
         self._root = root
+        self._exact_hits_max = exact_hits_max
         self._heap_bytes = max(heap_mb * 1_000_000, _HEAP_BYTES_MIN)
         self._clock = clock
         self._reader: _Reader | None = None
@@ -85,7 +79,7 @@ class TantivyBackend:
 
     def search(self, query: Query, *, limit: int, offset: int) -> Matches:
         plan = Compiler(query).plan()
-        return self._read(lambda searcher: _Search(searcher, query, plan).page(limit, offset))
+        return self._read(lambda searcher: Question(searcher, query, plan, self._exact_hits_max).page(limit, offset))
 
     def rare_words(self, query: Query, *, below: int) -> frozenset[Term]:
         compiler = Compiler(query)
@@ -289,134 +283,6 @@ def _opened_writer(directory: Path, heap_bytes: int, *, is_new: bool = False) ->
         with suppress(*ENGINE_ERRORS):
             writer.garbage_collect_files()
             writer.wait_merging_threads()
-
-
-class _Search:
-    """One question to one commit."""
-
-    def __init__(self, searcher: tantivy.Searcher, query: Query, plan: Plan) -> None:
-        self._searcher = searcher
-        self._query = query
-        self._plan = plan
-
-    def page(self, limit: int, offset: int) -> Matches:
-        if self._query.view == "captures":
-            return self._captures(limit, offset)
-        return self._pages(limit, offset)
-
-    def _captures(self, limit: int, offset: int) -> Matches:
-        query = self._plan.query
-        found = self._hits(query, max(limit, 1), offset)
-        total = total_of(found)
-        ids = self._searcher.fast_field_values("id", [address for _, address in found.hits])
-        matches = [
-            Match(int(number), self._score(score))
-            for (score, _), number in zip(found.hits, ids, strict=True)
-            if number is not None
-        ]
-        return Matches(tuple(matches[:limit]), total, True, self._facets())
-
-    def _pages(self, limit: int, offset: int) -> Matches:
-        """Hits by URL, each as the latest capture that matches (the earliest when sorting so), in the order of its best hit."""
-        wanted = offset + limit
-        size = min(max(200, wanted * 4), _READ_MAX)
-        while True:
-            found = self._hits(self._plan.query, size)
-            total = total_of(found)
-            if total <= _EXACT_HITS_MAX and size < total:
-                size = max(total, 1)
-                continue
-            groups = self._grouped(found.hits)
-            if len(groups) >= wanted or size >= min(total, _READ_MAX):
-                break
-            size = min(size * 4, _READ_MAX)
-        is_exact = len(found.hits) >= total
-        count = len(groups) if is_exact else int(self._searcher.cardinality(self._plan.query, "page"))
-        shown = groups[offset:wanted]
-        if not is_exact:
-            shown = self._represented(shown)
-        return Matches(tuple(Match(group.capture_id, group.score) for group in shown), count, is_exact, self._facets())
-
-    def _hits(self, query: tantivy.Query, limit: int, offset: int = 0) -> tantivy.SearchResult:
-        if self._query.sort == "relevance" and self._query.has_terms:
-            return self._searcher.search(query, limit=limit, offset=offset)
-        order = tantivy.Order.Asc if self._query.sort == "oldest" else tantivy.Order.Desc
-        return self._searcher.search(query, limit=limit, offset=offset, order_by_field="at", order=order)
-
-    def _score(self, score: float) -> float:
-        return float(score) if self._query.sort == "relevance" and self._query.has_terms else 0.0
-
-    def _grouped(self, hits: list[tuple[float, tantivy.DocAddress]]) -> list[_Group]:
-        addresses = [address for _, address in hits]
-        columns = (self._searcher.fast_field_values(name, addresses) for name in ("page", "id", "at"))
-        groups: dict[int, _Group] = {}
-        for (score, _), page, number, at in zip(hits, *columns, strict=True):
-            if page is None or number is None or at is None:
-                continue
-            group = groups.get(int(page))
-            if group is None:
-                groups[int(page)] = _Group(int(page), self._score(score), int(number), int(at))
-            else:
-                group.offer(int(number), int(at), is_oldest=self._query.sort == "oldest")
-        if self._query.sort == "relevance" and self._query.has_terms:
-            # Equal scores come in the order of segments, which is chance: newest first instead.
-            return sorted(groups.values(), key=lambda group: (-group.score, -group.at, group.capture_id))
-        return list(groups.values())
-
-    def _represented(self, groups: list[_Group]) -> list[_Group]:
-        """With all their hits, where only the best were read."""
-        if not groups:
-            return groups
-        pages = tantivy.Query.term_set_query(SCHEMA, "page", [group.page for group in groups])
-        found = self._searcher.search(self._plan.with_filter(pages), limit=_READ_MAX, order_by_field="at")
-        by_page = {group.page: group for group in self._grouped(found.hits)}
-        for group in groups:
-            newest = by_page.get(group.page)
-            if newest is not None:
-                group.offer(newest.capture_id, newest.at, is_oldest=self._query.sort == "oldest")
-        return groups
-
-    def _facets(self) -> Facets:
-        """Counts of the hits; a facet that is filtered by counts as if it were not, so that it can be widened."""
-        shared: dict[str, tuple[FacetCount, ...]] = {}
-        open_names = [name for name in FACETS if not self._plan.filters_by(name)]
-        if open_names:
-            shared = self._counted(self._plan.query, open_names)
-        for name in FACETS:
-            if name not in shared:
-                shared |= self._counted(self._plan.without(name), [name])
-        return Facets(**shared)
-
-    def _counted(self, query: tantivy.Query, names: Sequence[str]) -> dict[str, tuple[FacetCount, ...]]:
-        by_page = {"aggs": {"pages": {"cardinality": {"field": "page"}}}} if self._query.view == "pages" else {}
-        asked = {name: {"terms": {"field": name, "size": _FACET_VALUES_MAX}, **by_page} for name in names}
-        answer = self._searcher.aggregate(query, asked)
-        counted = {}
-        for name in names:
-            counts = [
-                FacetCount(str(bucket["key"]), int(bucket["pages"]["value"] if by_page else bucket["doc_count"]))
-                for bucket in answer[name]["buckets"]
-            ]
-            counted[name] = tuple(sorted(counts, key=lambda count: (-count.count, count.value)))
-        return counted
-
-
-class _Group:
-    """The hits of one URL."""
-
-    __slots__ = ("at", "capture_id", "page", "score")
-
-    def __init__(self, page: int, score: float, capture_id: int, at: int) -> None:
-        self.page = page
-        self.score = score
-        self.capture_id = capture_id
-        self.at = at
-
-    def offer(self, capture_id: int, at: int, *, is_oldest: bool) -> None:
-        """Let a capture represent the URL if it is later (earlier, when sorting so)."""
-        here, there = (self.at, self.capture_id), (at, capture_id)
-        if (there < here) if is_oldest else (there > here):
-            self.at, self.capture_id = at, capture_id
 
 
 def _all_captures() -> tantivy.Query:

@@ -17,6 +17,7 @@ from healtharchive.access.text import EXTRACTOR, Text
 # Nine in ten bytes of web text go at this level; higher ones cost more time than the search index itself.
 _LEVEL: Final = 6
 _BYTES_MAX: Final = 64 << 20
+_UNREAD: Final = 0  # before every version of the extractor
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ def known(conn: Connection, digests: Sequence[str]) -> dict[str, tuple[About, bo
     }
 
 
-def store(conn: Connection, texts: Mapping[str, Text]) -> None:
-    """Add texts by payload digest. One that another process has stored meanwhile stays; one of an older extractor is replaced."""
+def store(conn: Connection, texts: Mapping[str, Text], *, is_final: bool = True) -> None:
+    """Add texts by payload digest. One that another process has stored meanwhile stays; one of an older extractor is replaced.
+
+    What is not final counts as of an older one: a document that took too long on a busy day is read again when it is next met.
+    """
     if not texts:
         return
     insert: Any = postgresql.insert(page_text) if conn.dialect.name == "postgresql" else sqlite.insert(page_text)
@@ -49,7 +53,7 @@ def store(conn: Connection, texts: Mapping[str, Text]) -> None:
     statement = insert.on_conflict_do_update(
         index_elements=["payload_digest"], set_=replaced, where=page_text.c.extractor < insert.excluded.extractor
     )
-    conn.execute(statement, [_row(digest, text) for digest, text in sorted(texts.items())])
+    conn.execute(statement, [_row(digest, text, EXTRACTOR if is_final else _UNREAD) for digest, text in sorted(texts.items())])
 
 
 def load(conn: Connection, digests: Sequence[str]) -> dict[str, Text]:
@@ -66,10 +70,10 @@ def of_captures(conn: Connection, ids: Sequence[int]) -> dict[int, Text]:
     return {row.id: _text(row) for row in conn.execute(query.where(c.id.in_(ids), c.is_page))}
 
 
-def _row(digest: str, text: Text) -> dict[str, object]:
+def _row(digest: str, text: Text, extractor: int) -> dict[str, object]:
     return {
         "payload_digest": digest,
-        "extractor": EXTRACTOR,
+        "extractor": extractor,
         "title": text.title,
         "language": text.language,
         "languages": " ".join(text.languages),

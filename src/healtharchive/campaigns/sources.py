@@ -22,8 +22,9 @@ from healtharchive.warc import urls
 
 NAME_LENGTH_MAX = 63
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
-# `imports` is the directory of foreign WARCs beside those of the sources; `all` means every source in requests.
-_RESERVED = frozenset({"all", "imports"})
+# `imports` is the directory of foreign WARCs beside those of the sources; `all` means every source in requests; the others are
+# first segments of addresses on the replay origin (the player's worker keeps `static` and `api` for itself).
+_RESERVED = frozenset({"all", "imports", "static", "api", "en", "fr"})
 
 
 def add(

@@ -29,7 +29,8 @@ def cdxj(
     job_id: JobId = None,
     output: Annotated[Path | None, typer.Option(help="A file that does not exist yet; standard output if not given.")] = None,
     for_replay: Annotated[
-        bool, typer.Option("--for-replay", help="Leave out visits that found nothing changed: pywb shows them blank.")
+        bool,
+        typer.Option("--for-replay", help="Lead visits that found nothing changed to the page they saw, for players."),
     ] = False,
 ) -> None:
     """An index of captures in CDXJ, sorted, of everything if nothing is chosen."""

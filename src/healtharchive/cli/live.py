@@ -1,6 +1,6 @@
 """What a person sees while a job runs: a display that redraws itself on a terminal, plain lines otherwise.
 
-Events come from the supervisor's thread. Everything goes to standard error: the answer of the command is on standard output alone.
+Events come from the supervisor's thread. Everything goes to standard error: standard output is for the command's answer alone.
 """
 
 from __future__ import annotations

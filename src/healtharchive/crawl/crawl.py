@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
 from healtharchive.crawl.commit import Committer, Written
-from healtharchive.crawl.engine import MANIFEST_FILE, OPEN_DIR, WARC_DIR, AttemptSpec, End, UrlState, read_lease
+from healtharchive.crawl.engine import OPEN_DIR, WARC_DIR, AttemptSpec, End, UrlState
 from healtharchive.crawl.entries import Claim, Found, Outcome, Position
 from healtharchive.crawl.exchange import Exchange, FetchError, FetchRequest
 from healtharchive.crawl.fetch import Fetcher
@@ -30,12 +28,14 @@ from healtharchive.crawl.ledger import states_of
 from healtharchive.crawl.links import Hop
 from healtharchive.crawl.outcome import Ending, backoff_seconds, of_failure, of_response
 from healtharchive.crawl.pacing import HostPace, retry_after_seconds
-from healtharchive.crawl.priors import Priors
+from healtharchive.crawl.priors import Priors, Revisits
 from healtharchive.crawl.progress import Progress
 from healtharchive.crawl.queues import SILENT_AFTER, HostQueue, Queues
-from healtharchive.crawl.recorder import PriorCapture, Recorder, Stored
+from healtharchive.crawl.recorder import PriorCapture, Stored
 from healtharchive.crawl.recovery import recover
 from healtharchive.crawl.trouble import errno_of
+from healtharchive.crawl.warcs import Warcs
+from healtharchive.crawl.watch import Watch
 from healtharchive.host import Host
 from healtharchive.storage.model import SealedWarc
 from healtharchive.warc.urls import normalize, split, url_key
@@ -47,8 +47,6 @@ QUIET_SECONDS = 15.0  # a progress line at least this often
 CHECKPOINT_SECONDS = 60.0
 GRACE_SECONDS = 2.0  # that fetches under way get when the crawl is asked to end
 LOCAL_FAILURES_MAX = 20  # in a row, before our machine is given up: a second of trouble is not an outage
-SHARED_PAYLOAD_BYTES_MIN = 256  # a shorter payload is stored again: the reference would be longer
-RECENT_PAYLOADS_MAX = 4096
 PRIOR_BATCH = 1000
 
 
@@ -76,12 +74,12 @@ class Crawl:
     ) -> None:
         profile = spec.profile
         self._spec, self._profile, self._job = spec, profile, job
-        self._frontier, self._priors, self._progress, self._host = frontier, priors, progress, host
-        self._software, self._lease_dir = software, lease_dir
+        self._frontier, self._progress, self._host = frontier, progress, host
+        self._watch = Watch(host.clock, lease_dir=lease_dir, disk=job, reserve_bytes=profile.reserve_bytes)
         self._harvest = Harvest(profile, host.clock.now().date())
         self._gate = Gate(profile, frontier)
         self._queues = Queues(connections=profile.connections, per_host=profile.connections_per_host, pace=HostPace.of(profile))
-        self._serial = _last_serial(job, spec)
+        self._warcs = Warcs(spec, job, software=software, hostname=host.name)
         self._tasks: dict[asyncio.Task[None], Claim] = {}
         self._held_back: list[tuple[HostQueue, Claim]] = []
         self._counts: dict[str, int] = {}
@@ -89,7 +87,7 @@ class Crawl:
         self._fetches = self._bytes = self._local_failures = 0
         self._moved = True
         self._checkpoint_due = False
-        self._recent: dict[str, tuple[str, str]] = {}
+        self._revisits = Revisits(profile, frontier, priors)
         self._seed_origins: set[str] = set()
         self._seed_hosts: set[str] = set()
         self._ended: Ended | None = None
@@ -123,23 +121,33 @@ class Crawl:
         self._harvest.widen(*seeds)
         self._seed_origins = {split(url).origin for url in seeds}
         self._seed_hosts = {split(url).host for url in seeds}
-        if self._priors is not None and not frontier.resumed and self._priors_are_seeds:
-            self._find_priors(self._priors)
+        if not frontier.resumed:
+            self._find_priors()
         self._pages = frontier.pages() if self._profile.max_pages is not None else 0
         self._counts = frontier.counts()
+
+    def _find_priors(self) -> None:
+        batch: list[Found] = []
+        for url in self._revisits.known_urls():
+            batch += self._harvest.of_prior(url)
+            if len(batch) >= PRIOR_BATCH:
+                self._frontier.find(batch)
+                batch = []
+        self._frontier.find(batch)
 
     async def run(self) -> Ended:
         """Crawl to an end; what is committed stays committed whatever happens. Raises what the disk raises."""
         self._over = asyncio.Event()
         self._fetcher = Fetcher(self._profile, self._job / OPEN_DIR)
         self._committer = Committer(
-            self._frontier, self._new_recorder, self._job / WARC_DIR, warc_bytes=self._profile.warc_bytes, now=self._now
+            self._frontier, self._warcs.open, self._job / WARC_DIR, warc_bytes=self._profile.warc_bytes, now=self._now
         )
         committing = asyncio.create_task(
             self._committer.run(hosts=lambda: self._queues.hosts, in_flight=self._in_flight, then=self._committed)
         )
-        committing.add_done_callback(self._commit_ended)
-        watching = asyncio.create_task(self._watch())
+        committing.add_done_callback(self._task_ended)
+        watching = asyncio.create_task(self._tick())
+        watching.add_done_callback(self._task_ended)
         self._committer.look()
         try:
             await self._over.wait()
@@ -209,7 +217,7 @@ class Crawl:
         for warc in written.sealed:
             self._report_sealed(warc)
 
-    def _commit_ended(self, task: asyncio.Task[None]) -> None:
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, Fenced):
@@ -217,8 +225,8 @@ class Crawl:
         elif isinstance(error, (OSError, sqlite3.Error)):
             self.stop(End.INFRA, f"Our own disk failed: {error}. Nothing committed is lost.", errno_of(error))
         else:
-            log.error("commit.broken", exc_info=error)
-            self.stop(End.INFRA, f"The commit failed: {error!r}")
+            log.error("crawl.broken", exc_info=error)
+            self.stop(End.INFRA, f"The crawl failed: {error!r}")
 
     def _look_for_end(self) -> None:
         """Nothing pending, nothing under way, nothing uncommitted: the crawl is over, well or badly."""
@@ -253,13 +261,21 @@ class Crawl:
         if robots is not None and robots.url != claim.url:
             self._queues.put(host, robots, first=True)
         if claim.url == origin.robots_url:
-            if origin.is_known:
-                return  # its row is finished with the group that learned it
+            if origin.is_known or origin.is_asked:
+                return  # its row is finished by the fetch that is under way, or was
+            origin.is_asked = True
             self._queues.put(host, claim, first=True)
         elif origin.is_known:
+            self._keep_pace(origin, host)
             self._admit(origin, host, claim)
         else:
             self._gate.wait(origin, claim)
+
+    def _keep_pace(self, origin: Origin, host: HostQueue) -> None:
+        """Apply the origin's Crawl-delay, also one that an earlier attempt read."""
+        if not origin.is_paced:
+            origin.is_paced = True
+            host.pace = host.pace.with_crawl_delay(self._gate.crawl_delay(origin))
 
     def _admit(self, origin: Origin, host: HostQueue, claim: Claim) -> None:
         ending = self._gate.refusal(origin, claim.url) or host.ending
@@ -326,9 +342,12 @@ class Crawl:
             parts = split(claim.url)
             origin, _ = self._gate.origin(parts.origin)
             if claim.url == origin.robots_url:
-                await self._visit_robots(host, origin, claim)
+                try:
+                    await self._visit_robots(host, origin, claim)
+                finally:
+                    origin.is_asked = False
                 return
-            prior = self._prior(claim)
+            prior = self._revisits.of_url(claim.url)
             headers = prior.conditions() if prior is not None else ()
             if claim.hop == Hop.EMBED and claim.via_url:
                 headers = (*headers, ("Referer", claim.via_url))
@@ -360,11 +379,10 @@ class Crawl:
         """Store an answer and put everything that follows from it into the open group."""
         try:
             ending, found = self._read(claim, exchange, asked_if_changed=asked_if_changed)
-            stored = self._committer.recorder.add(exchange, prior=prior, find=self._same_payload)
+            stored = self._committer.recorder.add(exchange, prior=prior, find=self._revisits.of_payload)
         finally:
             exchange.close()
-        if stored.record_type == "response":
-            self._remember(stored, claim.url)
+        self._revisits.remember(stored, claim.url)
         if ending.state is UrlState.CAPTURED and prior is not None and stored.payload_digest == prior.payload_digest:
             ending = Ending(UrlState.UNCHANGED, ending.reason or "same payload as the last capture", ending.rule, ending.again)
         if _is_page(claim) and ending.state in (UrlState.CAPTURED, UrlState.UNCHANGED):
@@ -389,7 +407,7 @@ class Crawl:
             if is_sitemap and exchange.status == 200:
                 return ending, self._harvest.of_sitemap(claim, text)
             return ending, self._harvest.of(claim, exchange, text)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours in one page's links must cost neither its record nor the crawl
+        except Exception as error:
             log.error("harvest.broken url=%s", claim.url, exc_info=error)
             self._progress.finding("links_unread", repr(error), claim.url)
             return Ending(UrlState.FAILED, f"stored, but its links could not be read: {error!r}"[:500], "links_unread"), []
@@ -430,6 +448,8 @@ class Crawl:
                 self.stop(End.INFRA, f"Our own machine cannot fetch: {error.message}", errno_of(error.__cause__ or error))
             self._put_off(claim, error.message, seconds=TICK_SECONDS)
             return
+        if error.received:
+            self._committer.recorder.add_failure(claim.url, error, at=self._host.clock.now())
         ending = of_failure(error.kind, error.message, is_temporary=error.is_temporary)
         host.pace = host.pace.after(status=None, elapsed_ms=0.0)
         if not ending.again or error.kind == "protocol":
@@ -524,7 +544,7 @@ class Crawl:
     def _learn(self, host: HostQueue, origin: Origin, status: int | None, body: bytes) -> None:
         seen, freed = self._gate.learn(origin, status, body, at=self._now())
         self._committer.add(robots=seen, found=self._sitemaps(origin))
-        host.pace = host.pace.with_crawl_delay(self._gate.crawl_delay(origin))
+        self._keep_pace(origin, host)
         for claim in freed:
             self._admit(origin, host, claim)
 
@@ -537,62 +557,20 @@ class Crawl:
             urls = [origin.name + "/sitemap.xml"]
         return [prerequisite(url, rule="sitemap") for url in urls]
 
-    # -- revisits ----------------------------------------------------------------------------------------------------------------
-
-    @property
-    def _priors_are_seeds(self) -> bool:
-        """Whether the last edition's URLs enter the frontier, as conditional requests need: "not modified" names no links."""
-        return self._profile.max_hops is None and self._profile.max_pages is None
-
-    def _prior(self, claim: Claim) -> PriorCapture | None:
-        if self._priors is None or not self._priors_are_seeds:
-            return None
-        return self._priors.get(claim.url)
-
-    def _find_priors(self, priors: Priors) -> None:
-        batch: list[Found] = []
-        for url in priors.urls():
-            batch += self._harvest.of_prior(url)
-            if len(batch) >= PRIOR_BATCH:
-                self._frontier.find(batch)
-                batch = []
-        self._frontier.find(batch)
-
-    def _same_payload(self, digest: str, size: int) -> PriorCapture | None:
-        """An earlier response of this job with the same payload, at whatever URL."""
-        if size < SHARED_PAYLOAD_BYTES_MIN:
-            return None
-        same = self._recent.get(digest)
-        if same is None:
-            same = self._frontier.same_payload(bytes.fromhex(digest.removeprefix("sha256:")))
-        return None if same is None else PriorCapture(same[0], datetime.fromisoformat(same[1]), digest)
-
-    def _remember(self, stored: Stored, url: str) -> None:
-        """The payloads of the last responses, which may not be committed yet. In the file they precede what refers to them."""
-        if len(self._recent) >= RECENT_PAYLOADS_MAX:
-            self._recent.clear()
-        self._recent[stored.payload_digest] = (url, stored.captured_at.isoformat())
-
     # -- once a second -----------------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _tick(self) -> None:
         """Lease, disk reserve, progress, checkpoints."""
         loop = asyncio.get_running_loop()
         reported = checkpointed = loop.time()
         self._report()
         while True:
             now = loop.time()
-            try:
-                if read_lease(self._lease_dir) <= self._host.clock.boottime():
-                    self.stop(End.UNLEASED, "Nobody renewed the lease")
-                elif self._profile.reserve_bytes and _free_bytes(self._job) < self._profile.reserve_bytes:
-                    self.stop(End.RESERVE, f"Less than {self._profile.reserve_bytes} bytes are free in {self._job}")
-                if self._moved or now - reported >= QUIET_SECONDS:
-                    self._report()
-                    reported = now
-            except (OSError, ValueError) as error:
-                self.stop(End.INFRA, f"Our own disk failed: {error}", errno_of(error))
-                return
+            if (stop := self._watch.look()) is not None:
+                self.stop(*stop)
+            if self._moved or now - reported >= QUIET_SECONDS:
+                self._report()
+                reported = now
             if now - checkpointed >= CHECKPOINT_SECONDS:
                 checkpointed = now
                 self.ask_checkpoint()
@@ -648,28 +626,6 @@ class Crawl:
         self._retry = None
         self._committer.look()
 
-    def _new_recorder(self) -> Recorder:
-        self._serial += 1
-        spec = self._spec
-        warcinfo = {
-            "software": self._software,
-            "format": "WARC File Format 1.1",
-            "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
-            "isPartOf": f"{spec.source}, job {spec.job_id}, attempt {spec.attempt}",
-            "operator": spec.operator,
-            "hostname": self._host.name,
-            "robots": spec.profile.robots,
-            "http-header-user-agent": spec.profile.user_agent,
-        }
-        return Recorder(
-            self._job,
-            prefix=spec.warc_prefix,
-            fence=spec.fence,
-            serial=self._serial,
-            warcinfo={name: value for name, value in warcinfo.items() if value},
-            fsync=spec.profile.fsync,
-        )
-
 
 def _is_page(claim: Claim) -> bool:
     return claim.embeds == 0 and claim.hop != Hop.PREREQUISITE
@@ -685,16 +641,3 @@ def _position(stored: Stored) -> Position:
         stored.payload_size,
         stored.captured_at.isoformat(),
     )
-
-
-def _free_bytes(path: Path) -> int:
-    facts = os.statvfs(path)
-    return facts.f_bavail * facts.f_frsize
-
-
-def _last_serial(job: Path, spec: AttemptSpec) -> int:
-    """The highest serial already used under our fence; a process that was started twice must not reuse a name."""
-    stem = f"{spec.warc_prefix}-{spec.fence:06d}-"
-    names = [path.name for folder in (OPEN_DIR, WARC_DIR) if (job / folder).is_dir() for path in (job / folder).iterdir()]
-    serials = [name.removeprefix(stem).partition(".")[0] for name in names if name.startswith(stem) and name != MANIFEST_FILE]
-    return max((int(serial) for serial in serials if serial.isdigit()), default=0)

@@ -42,7 +42,7 @@ class Reference(NamedTuple):
 
 
 def references(css: str) -> Iterator[Reference]:
-    """The addresses in a style sheet, a `style` element or a `style` attribute. At most REFERENCES_MAX; time linear in the text."""
+    """The addresses in a style sheet or a `style` attribute, at most REFERENCES_MAX; time is linear in the text."""
     found = 0
     for address, imported in _scan(css):
         if not address or address.startswith("#"):

@@ -1,4 +1,4 @@
-"""XML that names addresses: RSS, RDF and Atom feeds with the markup in their items, site maps, and the `xml-stylesheet` of any XML."""
+"""XML that names addresses: RSS, RDF and Atom feeds with the markup in their items, site maps, and any `xml-stylesheet`."""
 
 from __future__ import annotations
 

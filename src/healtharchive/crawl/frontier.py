@@ -108,8 +108,10 @@ class Frontier:
                 rows = self._db.execute(
                     _CLAIM + "WHERE u.state = 0 AND u.next_try = 0 AND u.host = ? AND u.id > ? ORDER BY u.id LIMIT ?",
                     (host, self._cursor.get(host, 0), room),
-                )
-                claims += [self._hold(row) for row in rows.fetchall()]
+                ).fetchall()
+                if rows:
+                    self._cursor[host] = rows[-1][0]
+                claims += [self._hold(row) for row in rows]
         return claims
 
     def _claim_waiting(self, wanted: int, now: float) -> list[Claim]:
@@ -117,7 +119,7 @@ class Frontier:
             _CLAIM + "WHERE u.state = 0 AND u.next_try > 0 AND (u.next_try <= ? OR u.next_try > ?) ORDER BY u.next_try LIMIT ?",
             (now, now + CLOCK_STEP_SECONDS, wanted + len(self._claimed)),
         ).fetchall()
-        return [self._hold(row) for row in rows if row[0] not in self._claimed][:wanted]
+        return [self._hold(row) for row in [row for row in rows if row[0] not in self._claimed][:wanted]]
 
     def _next_host(self) -> int | None:
         """The next host with a URL in its queue: one step down the index each, however many URLs a host has."""
@@ -132,8 +134,6 @@ class Frontier:
         identity, host = row[0], row[9]
         self._claimed[identity] = host
         self._held[host] = self._held.get(host, 0) + 1
-        if identity > self._cursor.get(host, 0):
-            self._cursor[host] = identity
         return Claim(*row[:9])
 
     @property
@@ -162,14 +162,12 @@ class Frontier:
                     "SET committed_length = excluded.committed_length, responses = excluded.responses",
                     warc,
                 )
-            if batch.outcomes:
-                self._finish(batch.outcomes)
+            finished = self._finish(batch.outcomes) if batch.outcomes else []
             if batch.robots:
                 self._db.executemany("INSERT OR REPLACE INTO robots VALUES (?, ?, ?, ?)", batch.robots)
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('in_flight', ?)", (json.dumps(list(batch.in_flight)),))
-        for outcome in batch.outcomes:
-            if outcome.claim.id is not None:
-                self._release(outcome.claim.id)
+        for identity in finished:
+            self._release(identity)
 
     def find(self, found: Sequence[Found]) -> None:
         """Add URLs outside of a crawl's groups: seeds, and what the last edition had."""
@@ -198,12 +196,14 @@ class Frontier:
             ],
         )
 
-    def _finish(self, outcomes: Iterable[Outcome]) -> None:
-        stored, bare = [], []
+    def _finish(self, outcomes: Iterable[Outcome]) -> list[int]:
+        """Write how tries ended; returns the rows' ids."""
+        stored, bare, ids = [], [], []
         warcs: dict[str, int] = {}
         for outcome in outcomes:
             common = (CODE[outcome.state], outcome.reason, outcome.rule, outcome.tries, outcome.next_try, self._attempt)
             where = outcome.claim.id if outcome.claim.id is not None else self._id(outcome.claim.key)
+            ids.append(where)
             at = outcome.position
             if at is None:
                 bare.append((*common, outcome.status, where))
@@ -224,6 +224,7 @@ class Frontier:
                 "WHERE id = ?",
                 stored,
             )
+        return ids
 
     def _release(self, identity: int) -> None:
         host = self._claimed.pop(identity, None)
@@ -334,6 +335,11 @@ class Frontier:
             if bare:
                 problems.append(f"{bare} URLs are captured without a record")
         return problems
+
+    def responses(self, warc: str) -> int:
+        """Response and revisit records that a WARC is known to hold."""
+        row = self._db.execute("SELECT responses FROM warc WHERE name = ?", (warc,)).fetchone()
+        return int(row[0]) if row else 0
 
     def warcs(self) -> list[WarcRow]:
         rows = self._db.execute("SELECT name, committed_length, responses, sealed FROM warc ORDER BY id")

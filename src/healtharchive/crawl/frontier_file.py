@@ -21,9 +21,11 @@ _SCHEMA: Final = (
     """CREATE TABLE host (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)""",
     """CREATE TABLE warc (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, committed_length INTEGER NOT NULL,
       responses INTEGER NOT NULL, sealed INTEGER NOT NULL DEFAULT 0)""",
-    """CREATE TABLE robots (origin TEXT PRIMARY KEY, status INTEGER, body BLOB NOT NULL, fetched_at REAL NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE robots (origin TEXT PRIMARY KEY, status INTEGER, body BLOB NOT NULL, fetched_at REAL NOT NULL)
+      WITHOUT ROWID""",
     """CREATE TABLE tally (state INTEGER PRIMARY KEY, urls INTEGER NOT NULL)""",
-    """CREATE TABLE balance (only INTEGER PRIMARY KEY CHECK (only = 1), recorded INTEGER NOT NULL, superseded INTEGER NOT NULL)""",
+    """CREATE TABLE balance (only INTEGER PRIMARY KEY CHECK (only = 1), recorded INTEGER NOT NULL,
+      superseded INTEGER NOT NULL)""",
     """CREATE TABLE url (
       id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, url TEXT NOT NULL, host INTEGER NOT NULL, state INTEGER NOT NULL,
       hop TEXT NOT NULL, hops INTEGER NOT NULL, embeds INTEGER NOT NULL, redirects INTEGER NOT NULL, via INTEGER,

@@ -29,9 +29,11 @@ UNREACHABLE: Final = frozenset({"dns", "refused", "unreachable", "tls", "private
 
 @dataclass
 class Origin:
-    """What is known of one origin. `ending` set: everything of it ends so."""
+    """What is known of one origin. `ending` set: everything of it ends so. `is_asked`: its robots.txt is being fetched."""
 
     name: str
+    is_asked: bool = False
+    is_paced: bool = False
     robots: Robots | None = None
     ending: Ending | None = None
     waiting: list[Claim] = field(default_factory=list)
@@ -69,6 +71,7 @@ class Gate:
         if held is not None and held[0] is UrlState.PENDING and held[1] > 0:
             return origin, None  # waits for its next try; the frontier will hand it out
         identity = held[2] if held is not None else None
+        origin.is_asked = True
         return origin, Claim(identity, url_key(origin.robots_url), origin.robots_url, Hop.PREREQUISITE, 0, 0, 0, 0, None)
 
     def wait(self, origin: Origin, claim: Claim) -> None:

@@ -8,6 +8,7 @@ newer attempt owns the directory, and when our own disk fails. SIGTERM: checkpoi
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,11 +31,16 @@ from healtharchive.host import this_host
 
 log = logging.getLogger(__name__)
 
+GC_THRESHOLD = 20_000
+
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when the attempt ended in order and said so; 1 if not even that was possible."""
     (directory,) = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    # Pages come and go by the hundred thousand and refer to nothing in a circle: the collector looks at them a tenth as often.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
     host = this_host()
     try:
         progress = Progress(Path(directory), host.clock)

@@ -1,10 +1,10 @@
 """What a response refers to: everything that a browser would fetch or let a person follow, and nothing else.
 
-`extract` reads HTML, XHTML, SVG, style sheets, feeds, site maps, scripts, JSON-LD, web manifests, and the headers `Link`, `Location`
-and `Refresh`. Addresses come out normalized, each once a hop, with the element and the attribute that named them.
+`extract` reads HTML, XHTML, SVG, style sheets, feeds, site maps, scripts, JSON-LD, web manifests, and the headers `Link`,
+`Location` and `Refresh`. Addresses come out normalized, each once a hop, with the element and the attribute that named them.
 
-Hostile input costs bounded time and memory: at most TEXT_BYTES_MAX of a text are read and LINKS_MAX links kept, and a document that
-was cut says so (`Extraction.truncated`).
+Hostile input costs bounded time and memory: at most TEXT_BYTES_MAX of a text are read and LINKS_MAX links kept, and a document
+that was cut says so (`Extraction.truncated`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def extract(
 ) -> Extraction:
     """The links of a response. `payload` is content-decoded; `charset` is that of its Content-Type. Never raises.
 
-    `url` is the normalized address that the response came from. A type that nothing can be read from gives the headers' links only.
+    `url` is the normalized address that the response came from. A type that nothing can be read from gives the headers' links
+    only.
     """
     found = Collector(url)
     for name, value in headers:
@@ -89,6 +90,11 @@ def _reader(mime: str, payload: bytes) -> Reader | None:
         # A server that does not say what it sends; browsers sniff as well.
         return feeds.read if payload.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml") else hypertext.read
     return None
+
+
+def bears_links(mime: str) -> bool:
+    """Whether a payload of this type is read for links at all; one without a type may be."""
+    return not mime or mime in _READERS or mime.endswith(("/xml", "+xml"))
 
 
 # -- headers ---------------------------------------------------------------------------------------------------------------------

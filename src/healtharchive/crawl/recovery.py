@@ -85,7 +85,10 @@ def _repair(path: Path, name: str, committed: int, responses: int, frontier: Fro
     """Adopt and cut one open file; returns how many responses were adopted."""
     size = path.stat().st_size
     if size < committed:
-        lost = frontier.requeue_lost(name, beyond=size, reason=f"{name} lost its tail; fetched again")
+        whole = walk(path)
+        for _ in whole:
+            pass
+        lost = frontier.requeue_lost(name, beyond=whole.end, reason=f"{name} lost its tail; fetched again")
         done.requeued += lost
         done.findings.append(
             (
@@ -93,11 +96,11 @@ def _repair(path: Path, name: str, committed: int, responses: int, frontier: Fro
                 f"{name} has {size} of {committed} bytes that the disk had confirmed: {lost} URLs are fetched again",
             )
         )
-        committed = size
+        committed, responses = whole.end, frontier.responses(name)
     walked = walk(path, start=committed)
     end, count = committed, 0
     batch = Batch()
-    for claim, exchange, position, after in _pages(walked, name, frontier):
+    for claim, exchange, position, after in _pages(walked, name, frontier, spill=path.parent):
         outcome, found = settle(claim, exchange, position)
         exchange.close()
         batch.found += found
@@ -113,7 +116,9 @@ def _repair(path: Path, name: str, committed: int, responses: int, frontier: Fro
     return count
 
 
-def _pages(records: Iterable[ReadRecord], name: str, frontier: Frontier) -> Iterator[tuple[Claim, Exchange, Position, int]]:
+def _pages(
+    records: Iterable[ReadRecord], name: str, frontier: Frontier, *, spill: Path
+) -> Iterator[tuple[Claim, Exchange, Position, int]]:
     """Whole pages from the committed length on, each with the offset behind it. The response is the last record of a page.
 
     Ends at the first that cannot be finished from the file alone: a revisit, whose links are in no record here, or an answer to a
@@ -126,7 +131,7 @@ def _pages(records: Iterable[ReadRecord], name: str, frontier: Frontier) -> Iter
         digest = record.payload_digest or ""
         if claim is None or not digest.startswith("sha256:"):
             return
-        exchange = exchange_of(record)
+        exchange = exchange_of(record, spill=spill)
         payload = bytes.fromhex(digest.removeprefix("sha256:"))
         position = Position(name, record.offset, record.length, False, payload, exchange.body.size, record.date.isoformat())
         yield claim, exchange, position, record.offset + record.length

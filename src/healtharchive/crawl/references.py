@@ -44,7 +44,7 @@ class Extraction:
 
 
 class Collector:
-    """Resolves what readers find and keeps each URL once a hop, the first place it stood in. The document's own URL is no link."""
+    """Resolves what readers find; keeps each URL once a hop, where it stood first. The document's own URL is no link."""
 
     def __init__(self, url: str) -> None:
         self.base = url
@@ -65,7 +65,8 @@ class Collector:
         seen = (address, hop)
         if seen in self._seen or self.is_full:
             return None
-        self._seen.add(seen)
+        if len(self._seen) < 2 * LINKS_MAX:
+            self._seen.add(seen)
         if hop is not Hop.LINK and not address.strip():
             return None  # an empty `src` shows nothing; an empty `href` leads to the base
         url = self.resolve(address)

@@ -1,7 +1,7 @@
 """Which URLs belong to a crawl, and by which rule.
 
-A sequence of rules as in Heritrix (its names and order, evidence/crawl.md section 10): each rule may accept or reject, later rules
-overrule earlier ones. The frontier keeps the rule's name with the URL, so that "excluded" is always "excluded by what".
+A sequence of rules as in Heritrix (its names and its order): each may accept or reject, and later rules overrule earlier ones.
+The frontier keeps the rule's name with the URL, so that "excluded" is always "excluded by what".
 
     reject    everything                                                           out-of-scope
     accept    seeds, and what lies in their scope (host, path or domain)            seed, in-scope
@@ -9,7 +9,7 @@ overrule earlier ones. The frontier keeps the rule's name with the URL, so that 
     reject    pages more than `max_hops` links away                                too-many-hops
     accept    what a page in scope shows, wherever it lies                         requisite
     reject    what `exclude` matches                                               exclude
-    accept    what the crawler itself needs (robots.txt), and site maps            prerequisite, sitemap
+    accept    what the crawler itself needs: robots.txt, site maps                 prerequisite
     reject    what is not http or https                                            scheme
 
 Suspected traps are no matter of scope: `crawl.traps` parks them after this.
@@ -35,7 +35,7 @@ _REQUISITE: Final = re.compile(
 
 
 class Decision(NamedTuple):
-    """`state` is where the URL goes in the ledger: pending if it was accepted, else excluded. `rule` is the rule that had the last word."""
+    """`state` is where the URL goes in the ledger: pending if accepted, else excluded. `rule` had the last word."""
 
     accepted: bool
     state: UrlState
@@ -58,7 +58,6 @@ _TOO_MANY_HOPS: Final = _reject("too-many-hops")
 _REQUISITE_OF_PAGE: Final = _accept("requisite")
 _EXCLUDE: Final = _reject("exclude")
 _PREREQUISITE: Final = _accept("prerequisite")
-_SITEMAP: Final = _accept("sitemap")
 _SCHEME: Final = _reject("scheme")
 
 
@@ -70,14 +69,14 @@ class Scope:
     seeds: frozenset[str]
     sites: frozenset[tuple[str, int]]
     directories: tuple[tuple[tuple[str, int], str], ...]
-    include: re.Pattern[str] | None
-    exclude: re.Pattern[str] | None
+    include: tuple[re.Pattern[str], ...]
+    exclude: tuple[re.Pattern[str], ...]
     requisites: bool
     max_hops: int | None
 
     @classmethod
     def of(cls, profile: CrawlProfile) -> Scope:
-        """The scope of a profile. Raises ConfigurationError for an expression that cannot be read; unusable seeds are left out."""
+        """The scope of a profile; seeds that cannot be fetched are left out. Raises ConfigurationError for a bad expression."""
         seeds = [url for seed in profile.seeds if (url := normalize(seed)) is not None]
         parts = [split(url) for url in seeds]
         return cls(
@@ -85,17 +84,17 @@ class Scope:
             seeds=frozenset(seeds),
             sites=frozenset(_site(part) for part in parts),
             directories=tuple(sorted({(_site(part), part.path[: part.path.rindex("/") + 1]) for part in parts})),
-            include=_any_of(profile.include, "include"),
-            exclude=_any_of(profile.exclude, "exclude"),
+            include=_compiled(profile.include, "include"),
+            exclude=_compiled(profile.exclude, "exclude"),
             requisites=profile.requisites,
             max_hops=profile.max_hops,
         )
 
     def decide(self, url: str, *, hop: Hop, via_url: str | None = None, hops: int = 0, embeds: int = 0) -> Decision:
-        """Whether a normalized URL, found through `hop` on the page `via_url`, is to be fetched.
+        """Whether a normalized URL, found through `hop` on the page `via_url`, is to be fetched. Total: never an error.
 
-        `hops` counts from the seed; `embeds` counts embeds in a row that end with this URL (an image of a page is 1, a redirect of
-        that image is 1 still).
+        `hops` counts from the seed; `embeds` counts embeds in a row that end with this URL (an image of a page is 1, a redirect
+        of that image is 1 still).
         """
         try:
             parts = split(url)
@@ -108,15 +107,13 @@ class Scope:
             decision = _SEED
         elif self.covers(parts):
             decision = _IN_SCOPE
-        elif self.include is not None and self.include.search(url):
+        elif _find(self.include, url):
             decision = _INCLUDE
-        elif hop is Hop.SITEMAP and via_url is not None and self.covers(split(via_url)):
-            decision = _OUT_OF_SCOPE
         if decision.accepted and self.max_hops is not None and hops > self.max_hops:
             decision = _TOO_MANY_HOPS
         if not decision.accepted and self._is_shown(parts, hop=hop, embeds=embeds):
             decision = _REQUISITE_OF_PAGE
-        if decision.accepted and self.exclude is not None and self.exclude.search(url):
+        if decision.accepted and _find(self.exclude, url):
             decision = _EXCLUDE
         return decision
 
@@ -144,19 +141,20 @@ class Scope:
 
 
 def _site(parts: UrlParts) -> tuple[str, int]:
-    """Host and port to compare by: `www.`, a trailing dot and the choice of http or https make no other site (Heritrix' SURTs)."""
+    """Host and port to compare by: `www.`, a dot at the end and http or https make no other site (as in Heritrix' SURTs)."""
     host = parts.host.rstrip(".").removeprefix("www.")
     return host, 0 if parts.port in DEFAULT_PORTS else parts.port
 
 
-def _any_of(expressions: tuple[str, ...], setting: str) -> re.Pattern[str] | None:
-    """One pattern that finds any of the expressions."""
-    for expression in expressions:
-        try:
-            re.compile(expression)
-        except re.error as error:
-            raise ConfigurationError(
-                f"The regular expression {expression!r} in {setting!r} cannot be read: {error}.",
-                hint="Nothing was crawled. Correct the source's profile.",
-            ) from None
-    return re.compile("|".join(f"(?:{expression})" for expression in expressions)) if expressions else None
+def _compiled(expressions: tuple[str, ...], setting: str) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(re.compile(expression) for expression in expressions)
+    except re.error as error:
+        raise ConfigurationError(
+            f"The regular expression {error.pattern!r} in {setting!r} cannot be read: {error}.",
+            hint="Nothing was crawled. Correct the source's profile.",
+        ) from None
+
+
+def _find(patterns: tuple[re.Pattern[str], ...], url: str) -> bool:
+    return any(pattern.search(url) for pattern in patterns)

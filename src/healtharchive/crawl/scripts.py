@@ -1,7 +1,7 @@
-"""What the inside of a `script` element refers to: JSON-LD (declared), import maps (declared), and strings of programs (speculative).
+"""What the inside of a `script` element refers to: JSON-LD and import maps declare it, strings of programs are speculative.
 
-A program's strings may be addresses or may be anything. They are reported apart (hop X, as Heritrix does) and never mixed with real
-links; see `crawl.scope` for how far a speculative address is followed.
+A program's strings may be addresses or may be anything. They are reported apart (hop X, as Heritrix does) and never mixed with
+real links; see `crawl.scope` for how far a speculative address is followed.
 """
 
 from __future__ import annotations

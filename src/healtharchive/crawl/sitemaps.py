@@ -1,4 +1,4 @@
-"""Site maps: XML (with hreflang, image and video extensions), lists of site maps, feeds used as site maps, plain text; also gzipped.
+"""Site maps: XML (with hreflang, images, videos), lists of site maps, feeds used as such, plain text; each also gzipped.
 
 Format: sitemaps.org. Read leniently (`crawl.xmlscan`), because a site map that is cut or not well-formed still names pages that
 nothing else may lead to.
@@ -57,7 +57,7 @@ def is_sitemap(payload: bytes) -> bool:
 
 
 def inflate(payload: bytes, limit: int = BYTES_MAX) -> tuple[bytes, bool]:
-    """`payload` without its gzip layer, at most `limit` bytes, and whether something was left off. Keeps what a damaged stream gave."""
+    """`payload` without its gzip layer, at most `limit` bytes, and whether something is missing. Keeps what damage left."""
     if not payload.startswith(_GZIP):
         return payload[:limit], len(payload) > limit
     stream = zlib.decompressobj(wbits=31)
@@ -114,7 +114,7 @@ class _Found:
 
 
 def _read_xml(text: str, found: _Found) -> None:
-    """One pass over `url`, `sitemap`, and a feed's `item` and `entry` elements; `loc` outside `url` belongs to an image or video."""
+    """One pass over `url`, `sitemap`, `item` and `entry` elements; a `loc` deeper down is that of an image or a video."""
     parents: list[str] = []
     held = ""
     location = lastmod = None

@@ -1,7 +1,8 @@
 """URLs that look like a trap: endless spaces of addresses that a site makes up as one follows them.
 
-A suspicion never drops a URL. It is parked in the ledger (state trap) with the rule and a sample, and a person can release all URLs
-of a rule. So a rule may be sharp where a mistake costs a look, and must be blunt where whole sections of real sites look alike.
+A suspicion never drops a URL. It is parked in the ledger (state trap) with the rule and a sample, and a person can release all
+URLs of a rule. So a rule may be sharp where a mistake costs a look, and must be blunt where whole sections of real sites look
+alike.
 
     pathological-path    the same segments three times in a row: /a/b/a/b/a/b (Heritrix)
     too-many-segments    more than 20 segments (Heritrix)
@@ -38,7 +39,7 @@ _YEAR_KEY: Final = re.compile(r"(?:^|&)[^=&]*(?:year|annee|yr)[^=&]*=(\d{4})(?:&
 _MONTH_KEY: Final = re.compile(r"(?:^|&)[^=&]*(?:month|mois|mon)[^=&]*=(\d{1,2})(?:&|$)", re.IGNORECASE)
 # Heritrix, StripSessionIDs and StripSessionCFIDs.
 _SESSION: Final = re.compile(
-    r"(?:(?<=[?&;])|(?<=;))(?:(?:jsessionid|phpsessid|sid)=[0-9a-z]{32}|aspsessionid[a-z]{8}=[a-z]{24}|cfid=[^&]+&cftoken=[^&]+)(?:&|$)?"
+    r"(?<=[?&;])(?:(?:jsessionid|phpsessid|sid)=[0-9a-z]{32}|aspsessionid[a-z]{8}=[a-z]{24}|cfid=[^&]+&cftoken=[^&]+)(?:&|$)"
     r"|;jsessionid=[0-9a-z.!_-]{16,}(?=[?/]|$)|(?<=/)\((?:[a-z]\([0-9a-z]{24}\))+\)/|(?<=/)\([0-9a-z]{24}\)/",
     re.IGNORECASE,
 )

@@ -1,8 +1,8 @@
 """A lenient reader of XML's outline: start tags, end tags and text, in one linear pass, whatever is broken.
 
 Feeds and site maps on real sites are often not well-formed (a bare `&`, HTML inside, cut in the middle), and a conforming parser
-would stop at the first error and lose the rest. Entities of a document type are never expanded and nothing external is ever read, so
-neither exponential expansion nor inclusion of local files exists here.
+would stop at the first error and lose the rest. Entities of a document type are never expanded and nothing external is ever
+read, so neither exponential expansion nor inclusion of local files exists here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATTRIBUTE: Final = re.compile(r"""([^\s=<>"'/]++)\s*+=\s*+(?:"([^"]*+)"?|'([^']
 
 
 class Token(NamedTuple):
-    """`kind` is start, end, text or pi; `name` is lower case without its prefix; `text` is unescaped, or a start tag's raw attributes."""
+    """`kind` is start, end, text or pi; `name` is lower case without prefix; `text` is plain, or raw attributes of a start."""
 
     kind: str
     name: str

@@ -22,8 +22,6 @@ from healtharchive.campaigns.model import Source
 from healtharchive.crawl import ledger
 from healtharchive.crawl.engine import FRONTIER_FILE, UrlState
 from healtharchive.crawl.ledger import FrontierUrl
-from healtharchive.drills import judge
-from healtharchive.drills.judge import Assertion
 from healtharchive.drills.site.content import pages
 from healtharchive.drills.site.server import DemoSite, serve
 from healtharchive.drills.stage import DrillFailed, Stage, stage, until
@@ -84,8 +82,9 @@ class Killed:
 
 @dataclass(frozen=True)
 class Played:
-    """The demo up to its judgement."""
+    """The demo up to its judgement. Site and web servers run; `directory` holds the instance."""
 
+    directory: Path
     instance: Instance
     site: DemoSite
     web: Web
@@ -94,24 +93,9 @@ class Played:
     killed: Killed
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the demo proved, and where it can be looked at while the block runs."""
-
-    assertions: tuple[Assertion, ...]
-    seconds: float
-    directory: Path
-    web: Web
-    site_url: str
-
-    @property
-    def ok(self) -> bool:
-        return all(assertion.holds for assertion in self.assertions)
-
-
 @contextmanager
-def played(say: Say, *, directory: Path | None = None) -> Iterator[Verdict]:
-    """Play the demo and judge it; site and web servers run until the block ends. Raises DrillFailed if it cannot be played."""
+def played(say: Say, *, directory: Path | None = None) -> Iterator[Played]:
+    """Play the demo; `judge.judge` says what it proved while the block runs. Raises DrillFailed if it cannot be played."""
     began = time.monotonic()
 
     def tell(line: str) -> None:
@@ -121,10 +105,7 @@ def played(say: Say, *, directory: Path | None = None) -> Iterator[Verdict]:
         instance = _make_instance(on)
         try:
             on.start("worker", log="worker.log")
-            done = _play(on, instance, site, tell)
-            tell("Judging: the archive is read back, the site's own log is counted.")
-            assertions = judge.judge(done)
-            yield Verdict(assertions, time.monotonic() - began, on.directory, done.web, site.url)
+            yield _play(on, instance, site, tell)
         finally:
             instance.close()
 
@@ -149,7 +130,9 @@ def _play(on: Stage, instance: Instance, site: DemoSite, say: Say) -> Played:
     killed = _kill_in_the_middle(instance, site, second)
     say(f"SIGKILL for the crawler after {len(killed.finished)} URLs, {killed.pending} still to come. The worker sees to it.")
     second = _wait_indexed(instance, second, say)
-    return Played(instance, site, _start_web(on), first, second, killed)
+    web = _start_web(on)
+    say("Search and replay are served. The archive is read back, the site's own log is counted.")
+    return Played(on.directory, instance, site, web, first, second, killed)
 
 
 def _create_job(instance: Instance, source: Source, name: str) -> Job:

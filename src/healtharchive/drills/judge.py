@@ -271,3 +271,5 @@ def _fetch(url: str) -> bytes:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         return error.read()
+    except OSError as error:  # nobody answers
+        return str(error).encode()

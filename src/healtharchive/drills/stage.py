@@ -19,7 +19,6 @@ from healtharchive.errors import HealthArchiveError
 
 _DRAIN_SECONDS: Final = 15.0
 _JANITOR_SECONDS: Final = 20.0
-# A drill's instance is its own: settings of the shell that it runs in must not reach it.
 _FOREIGN_PREFIX: Final = "HEALTHARCHIVE_"
 
 
@@ -77,7 +76,8 @@ def stage(directory: Path | None = None) -> Iterator[Stage]:
     )
     found = Stage(place, mark)
     try:
-        yield found
+        with _own_settings():
+            yield found
     finally:
         try:
             found.end()
@@ -96,6 +96,15 @@ def until(what: str, happened: Callable[[], bool], *, timeout_seconds: float, in
         time.sleep(interval_seconds)
 
 
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Without the shell's settings: HEALTHARCHIVE_DATABASE_URL would lead a drill into the archive that it names."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_FOREIGN_PREFIX)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
 def _environment(mark: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_PREFIX)}
-    return kept | {MARK_VARIABLE: mark, "PYTHONUNBUFFERED": "1"}
+    return os.environ | {MARK_VARIABLE: mark, "PYTHONUNBUFFERED": "1"}

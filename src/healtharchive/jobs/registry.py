@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -27,3 +29,9 @@ def beat(conn: Connection, worker_id: str, *, draining: bool) -> None:
 def end(conn: Connection, worker_id: str) -> None:
     """It has said goodbye."""
     conn.execute(sa.update(worker).where(worker.c.id == worker_id).values(ended_at=db.now(conn)))
+
+
+def bury(conn: Connection, worker_ids: Sequence[str]) -> None:
+    """They are provably dead and cannot say it themselves. Their jobs are found by their leases, not by these rows."""
+    statement = sa.update(worker).where(worker.c.id.in_(worker_ids), worker.c.ended_at.is_(None))
+    conn.execute(statement.values(ended_at=db.now(conn)))

@@ -14,6 +14,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.engine import Connection
 from healtharchive import journal
 from healtharchive.crawl.engine import ATTEMPT_FILE, MANIFEST_FILE, WARC_DIR, End, Event, RunningEngine, UrlState, read_lease
 from healtharchive.errors import StaleFence, StorageUnavailable
+from healtharchive.host import Clock
 from healtharchive.instance import Instance
 from healtharchive.jobs import classify, lease, queries, retry
 from healtharchive.jobs.classify import Failure, Intent
@@ -33,13 +35,26 @@ from healtharchive.storage.model import SealedWarc
 
 log = logging.getLogger("healtharchive.jobs")
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 _STORE_SECONDS = 1.0  # between two writes of progress, and between two looks for an intent
 _CLOSING_SECONDS = 20.0  # from a child's last word to its exit
 _REPORT_SECONDS = 2.0  # between two tries to report an end to a database that is away
 _SELF_FENCE = 2 / 3  # of the lease
+_SAME_SECONDS = 0.01  # two writings of one instant differ by less
 
 EventSink = Callable[[int, Event], None]
+
+
+@dataclass(frozen=True)
+class Instant:
+    """One moment on both of a host's clocks."""
+
+    monotonic: float
+    boottime: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> Instant:
+        return cls(clock.monotonic(), clock.boottime())
 
 
 class Supervision(threading.Thread):
@@ -52,6 +67,7 @@ class Supervision(threading.Thread):
         launcher: Launcher,
         *,
         adopted: bool,
+        asked: Instant,
         policy: retry.Policy,
         actor: journal.Actor,
         on_event: EventSink | None = None,
@@ -71,21 +87,24 @@ class Supervision(threading.Thread):
         self._stop_seconds = instance.settings.worker.drain_seconds
         self._directory = instance.jobs_root / claim.attempt.directory
         self._manifest_offset = 0
+        self._has_unregistered = adopted  # WARCs sealed while nobody looked
+        self._unrecorded: str | None = None  # the child's identity, until a row has it
         self._wake = threading.Event()
         self._lost = False
         self._abandoned = False
         self._asked: Intent | None = None
-        self._renewed_monotonic = self._clock.monotonic()
-        self._until_boottime = self._clock.boottime() + self._lease_seconds
-        self._next_self_fence = 0.0
+        self.renewed(asked)
+        self._given_until = 0.0  # what the child's lease file says, if nobody else wrote it
+        self._child: RunningEngine | None = None
+        self._fenced = 0
         self._ledger = _Ledger(claim.attempt.counts or {})
 
     # -- called from other threads -------------------------------------------------------------------------------------
 
-    def renewed(self, *, asked_monotonic: float, asked_boottime: float) -> None:
-        """The lease was renewed by a statement sent at these instants: the child's lease, counted from them, ends no later."""
-        self._renewed_monotonic = asked_monotonic
-        self._until_boottime = asked_boottime + self._lease_seconds
+    def renewed(self, asked: Instant) -> None:
+        """The lease was granted by a statement that was sent at `asked`: the child's lease, counted from there, ends no later."""
+        self._renewed_monotonic = asked.monotonic
+        self._until_boottime = asked.boottime + self._lease_seconds
 
     def lose(self) -> None:
         """Somebody else holds the job."""
@@ -97,6 +116,25 @@ class Supervision(threading.Thread):
         if self._asked is None or intent is Intent.CANCEL:
             self._asked = intent
             self._wake.set()
+
+    def fence(self) -> None:
+        """Stop the child while the lease is still ours, if the heartbeat could not keep it. Raises OSError.
+
+        For a thread that does nothing else. It asks no database, for that may be what hangs. A lease file that somebody else
+        has written tells that this process slept and the child has another holder.
+        """
+        child, silent_seconds = self._child, self._clock.monotonic() - self._renewed_monotonic
+        if child is None or silent_seconds <= self._lease_seconds * _SELF_FENCE:
+            self._fenced = 0
+            return
+        if read_lease(self._directory) > self._given_until + _SAME_SECONDS:
+            self.lose()
+            return
+        step = 2 if silent_seconds > self._lease_seconds else 1
+        if step > self._fenced:
+            self._fenced = step
+            log.warning("attempt.self_fenced job=%s attempt=%s hard=%s", self._job_id, self._n, step == 2)
+            child.stop(hard=step == 2)
 
     def abandon(self) -> None:
         """Leave the child running, for the next worker to adopt."""
@@ -119,7 +157,7 @@ class Supervision(threading.Thread):
     def _run(self) -> None:
         running: RunningEngine | None = None
         try:
-            running = self._begin()
+            self._child = running = self._begin()
             failure = self._follow(running)
         except StaleFence:
             raise
@@ -128,6 +166,8 @@ class Supervision(threading.Thread):
             log.warning("attempt.raised job=%s attempt=%s: %s", self._job_id, self._n, failure.reason, exc_info=True)
             if running is not None:
                 running.stop(hard=True)
+        finally:
+            self._child = None
         if self._lost or self._abandoned:
             log.info("attempt.let_go job=%s attempt=%s lost=%s", self._job_id, self._n, self._lost)
             return
@@ -136,18 +176,19 @@ class Supervision(threading.Thread):
     def _begin(self) -> RunningEngine:
         if self._adopted:
             log.info("attempt.adopted job=%s attempt=%s fence=%s", self._job_id, self._n, self.claim.lease.fence)
-            self._sync_manifest()
+            self._given_until = read_lease(self._directory)
             return self._launcher.adopt(self.claim, self._directory)
-        running = self._launcher.start(self.claim, self._directory, self._until_boottime)
-        with self._instance.db.write() as conn:
-            lease.record_process(conn, self.claim.lease, str(running.process))
-        log.info("attempt.started job=%s attempt=%s process=%s", self._job_id, self._n, running.process)
+        self._given_until = self._until_boottime
+        running = self._launcher.start(self.claim, self._directory, self._given_until)
+        self._unrecorded = str(running.process)
+        log.info("attempt.started job=%s attempt=%s process=%s", self._job_id, self._n, self._unrecorded)
         return running
 
     def _follow(self, running: RunningEngine) -> Failure | None:
         """Until the child has ended: how. None if it did all of its work, or if we have let go."""
+        self._exchange()
         stored_at = self._clock.monotonic()
-        given_until, stop_at, closing_at = 0.0, None, None
+        stop_at, closing_at = None, None
         end: Event | None = None
         while not (self._lost or self._abandoned):
             alive = running.is_alive() or self._may_still_start(running)  # before reading: a dead child writes nothing more
@@ -161,10 +202,8 @@ class Supervision(threading.Thread):
                 closing_at = closing_at or now
                 if now - closing_at > _CLOSING_SECONDS:
                     running.stop(hard=True)
-            if self._until_boottime > given_until:
-                given_until = self._until_boottime
-                running.renew(given_until)
-            self._fence_myself(running, now)
+            if self._until_boottime > self._given_until:
+                self._renew_child(running)
             if now - stored_at >= _STORE_SECONDS:
                 stored_at = now
                 self._exchange()
@@ -179,6 +218,15 @@ class Supervision(threading.Thread):
             self._wake.clear()
         return None
 
+    def _renew_child(self, running: RunningEngine) -> None:
+        before, self._given_until = self._given_until, self._until_boottime
+        try:
+            running.renew(self._given_until)
+        except OSError as error:
+            # As on a full disk. The child ends by itself if it lasts; that is its decision, with a checkpoint.
+            self._given_until = before
+            log.warning("attempt.not_renewed job=%s attempt=%s: %s", self._job_id, self._n, error)
+
     def _may_still_start(self, running: RunningEngine) -> bool:
         """Whether an adopted child that has not said who it is may yet do so: until the lease that it was given runs out."""
         try:
@@ -190,23 +238,32 @@ class Supervision(threading.Thread):
     def _handle(self, event: Event) -> None:
         if event.name in ("progress", "checkpoint", "ended") and isinstance(event.data.get("counts"), Mapping):
             self._ledger.take(event.data)
-        if event.name == "sealed":
-            self._sync_manifest()
+        self._has_unregistered = self._has_unregistered or event.name == "sealed"
         if event.name == "finding":
             log.warning("attempt.finding job=%s attempt=%s: %s", self._job_id, self._n, event.data.get("message"))
         if self._on_event is not None:
-            self._on_event(self._job_id, event)
+            try:
+                self._on_event(self._job_id, event)
+            except Exception:
+                log.exception("attempt.not_shown job=%s attempt=%s", self._job_id, self._n)
+                self._on_event = None  # a display that fails must not cost a crawl
 
     def _exchange(self) -> None:
-        """Store progress and look for intents. A database that is away is the heartbeat's business, not the crawl's."""
+        """Store what the child reported and look for intents. A place that is away is waited for, not the crawl's fault."""
         try:
+            if self._unrecorded is not None:
+                with self._instance.db.write() as conn:
+                    lease.record_process(conn, self.claim.lease, self._unrecorded)
+                self._unrecorded = None
+            if self._has_unregistered:
+                self._sync_manifest()
             if self._ledger.changed:
                 with self._instance.db.write() as conn:
                     lease.record_progress(conn, self.claim.lease, self._ledger.counts, moved=True)
                 self._ledger.changed = False
             with self._instance.db.read() as conn:
                 seen = queries.get(conn, self._job_id)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, OSError, spool.NameTaken) as error:
             log.warning("attempt.not_stored job=%s attempt=%s: %s", self._job_id, self._n, error)
             return
         if seen.lease_token != self.claim.lease.token:
@@ -215,24 +272,6 @@ class Supervision(threading.Thread):
             self.ask(Intent.CANCEL)
         elif seen.pause_requested_at is not None:
             self.ask(Intent.PAUSE)
-
-    def _fence_myself(self, running: RunningEngine, now: float) -> None:
-        """Stop the child while the lease is still ours, if the heartbeat cannot keep it."""
-        silent_seconds = now - self._renewed_monotonic
-        if silent_seconds <= self._lease_seconds * _SELF_FENCE or now < self._next_self_fence:
-            return
-        self._next_self_fence = now + self._lease_seconds / 10
-        # Perhaps this process slept and the job has another holder, whose child it is now: ask once more before acting.
-        asked_monotonic, asked_boottime = self._clock.monotonic(), self._clock.boottime()
-        try:
-            with self._instance.db.write() as conn:
-                lease.renew(conn, self.claim.lease, lease_seconds=self._lease_seconds)
-        except StorageUnavailable as error:
-            expired = silent_seconds > self._lease_seconds
-            log.warning("attempt.self_fenced job=%s attempt=%s hard=%s: %s", self._job_id, self._n, expired, error)
-            running.stop(hard=expired)
-        else:
-            self.renewed(asked_monotonic=asked_monotonic, asked_boottime=asked_boottime)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -322,7 +361,7 @@ class Supervision(threading.Thread):
             with self._instance.db.write() as conn:
                 lease.assert_held(conn, self.claim.lease)
                 self._register(conn, sealed)
-        self._manifest_offset = offset
+        self._manifest_offset, self._has_unregistered = offset, False
 
     def _register(self, conn: Connection, sealed: Sequence[SealedWarc]) -> None:
         job = self.claim.job

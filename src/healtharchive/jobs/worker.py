@@ -25,12 +25,13 @@ from healtharchive.jobs import admission, lease, queries, queue, registry, retry
 from healtharchive.jobs.classify import Intent
 from healtharchive.jobs.launch import InstanceLauncher, Launcher, ProfileResolver
 from healtharchive.jobs.model import Job, Status
-from healtharchive.jobs.supervise import EventSink, Supervision
+from healtharchive.jobs.supervise import EventSink, Instant, Supervision
 
 log = logging.getLogger("healtharchive.worker")
 
 _IDLE_GROWTH = 2.0
 _IDLE_MAX_SECONDS = 15.0
+_GOODBYE_SECONDS = 5.0
 _BUSY_SECONDS = 0.5  # between two looks at running attempts
 _BEAT_RETRY_SECONDS = 1.0
 _FAILURES_MAX = 5  # in a row, in a run that somebody waits for
@@ -69,6 +70,7 @@ class Worker:
         self._process = process
         self._actor = journal.Actor("worker", self.id, self._host.name)
         self._gate = admission.Gate(instance, engine_module=launcher.module, policy=self._policy, actor=self._actor)
+        self._has_claimed = False
         self._running: dict[int, Supervision] = {}
         self._wake = threading.Event()
         self._over = threading.Event()
@@ -88,17 +90,24 @@ class Worker:
     def run(self) -> None:
         """Work. Raises Locked if the one job is run by somebody else, StorageUnavailable if an idle-ending run cannot begin."""
         self._require_free()
-        beat = threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True)
+        threads = [
+            threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True),
+            threading.Thread(target=self._keep_fences, name="fences", daemon=True),
+        ]
         with self._signals():
             self._patiently(self._register)
-            beat.start()
+            for thread in threads:
+                thread.start()
             try:
                 self._loop()
                 self._drain()
             finally:
                 self._over.set()
-                beat.join(timeout=self._settings.heartbeat_seconds + 5)
+                for thread in threads:
+                    thread.join(timeout=_GOODBYE_SECONDS)
                 self._say_goodbye()
+        if not self._has_claimed:
+            self._require_free()  # two at the same instant: the other one won
         if self._until_idle and self._gate.host_failure is not None:
             raise StorageUnavailable(f"No job can run here: {self._gate.host_failure.reason}.", hint="No data was touched.")
 
@@ -139,6 +148,7 @@ class Worker:
                 del self._running[job_id]
 
     def _claim_one(self) -> bool:
+        asked = Instant.of(self._host.clock)
         claim = queue.claim(
             self._instance.db,
             worker_id=self.id,
@@ -151,17 +161,18 @@ class Worker:
         )
         if claim is None:
             return False
-        self._ignore_wait = False
+        self._ignore_wait, self._has_claimed = False, True
         log.info("attempt.claimed job=%s attempt=%s fence=%s", claim.job.id, claim.attempt.n, claim.lease.fence)
-        self._supervise(claim, adopted=False)
+        self._supervise(claim, adopted=False, asked=asked)
         return True
 
-    def _supervise(self, claim: lease.Claim, *, adopted: bool) -> None:
+    def _supervise(self, claim: lease.Claim, *, adopted: bool, asked: Instant) -> None:
         supervision = Supervision(
             self._instance,
             claim,
             self._launcher,
             adopted=adopted,
+            asked=asked,
             policy=self._policy,
             actor=self._actor,
             on_event=self._on_event,
@@ -179,6 +190,10 @@ class Worker:
             now = db.now(conn)
             held, parked = lease.holders(conn, now), queue.parked_due(conn, host=self._host.name)
             waiting = queries.waiting(conn, now)
+            dead = [row.id for row in queries.workers(conn) if is_dead(self._instance, row)]
+        if dead:
+            with self._instance.db.write() as conn:
+                registry.bury(conn, dead)
         for holder in held:
             if holder.job.id not in self._running and self._only_job in (None, holder.job.id):
                 self._take_over(holder)
@@ -196,6 +211,7 @@ class Worker:
         dead = is_alive(self._instance, holder) is False
         if not (dead or holder.expired):
             return
+        asked = Instant.of(self._host.clock)
         with self._instance.db.write() as conn:
             claim = lease.adopt(
                 conn,
@@ -210,7 +226,7 @@ class Worker:
                 journal.record(conn, self._actor, action="job.adopt", target=f"job:{claim.job.id}", reason=why, evidence=evidence)
         if claim is not None:
             # Also beyond `max_jobs`: a crawl that runs is never stopped for want of a slot.
-            self._supervise(claim, adopted=True)
+            self._supervise(claim, adopted=True, asked=asked)
 
     def _report_waiting(self, waiting: Sequence[Job]) -> None:
         """A cooldown must be seen to be at work: one line a job and window."""
@@ -230,14 +246,23 @@ class Worker:
         while not self._over.wait(self._settings.heartbeat_seconds if self._beat() else _BEAT_RETRY_SECONDS):
             pass
 
+    def _keep_fences(self) -> None:
+        """Stops what the heartbeat cannot keep, from a thread that waits for nothing."""
+        while not self._over.wait(min(1.0, self._settings.lease_seconds / 20)):
+            for supervision in list(self._running.values()):
+                try:
+                    supervision.fence()
+                except OSError:
+                    log.exception("fence.failed job=%s", supervision.claim.job.id)
+
     def _beat(self) -> bool:
         whole = True
         for supervision in list(self._running.values()):
-            asked_monotonic, asked_boottime = self._host.clock.monotonic(), self._host.clock.boottime()
+            asked = Instant.of(self._host.clock)
             try:
                 with self._instance.db.write() as conn:
                     lease.renew(conn, supervision.claim.lease, lease_seconds=self._settings.lease_seconds)
-                supervision.renewed(asked_monotonic=asked_monotonic, asked_boottime=asked_boottime)
+                supervision.renewed(asked)
             except StaleFence:
                 # Either somebody took it over, or its own supervisor has just ended it.
                 supervision.lose()
@@ -336,6 +361,16 @@ def policy_of(instance: Instance) -> retry.Policy:
         backoff_max_seconds=section.infra_backoff_max_seconds,
         park_after=section.infra_park_after,
     )
+
+
+def is_dead(instance: Instance, row: queries.WorkerRow) -> bool:
+    """Whether a worker of this host is provably gone without having said goodbye."""
+    if row.host != instance.host.name:
+        return False
+    try:
+        return not instance.host.processes.is_alive(ProcessId.parse(row.process))
+    except ValueError:
+        return False
 
 
 def is_alive(instance: Instance, holder: lease.Holder) -> bool | None:

@@ -1,7 +1,7 @@
 """Which encoding a text was written in, as browsers decide it: byte-order mark, then the header, then the text's own declaration.
 
-Labels mean what the WHATWG Encoding standard says (`iso-8859-1` is windows-1252), and only encodings of that standard are ever used:
-Python also knows utf-7, punycode and pickling codecs, which no page may choose. Decoding replaces what is damaged and never raises.
+Labels mean what the WHATWG Encoding standard says (`iso-8859-1` is windows-1252), and only encodings of that standard are ever
+used: Python also knows utf-7, punycode and base64, which no page may choose. Decoding replaces what is damaged, never raises.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def codec_of(label: str | None) -> str | None:
 
 
 def detect(payload: bytes, *, header: str | None = None, kind: Kind = "html") -> tuple[str, int]:
-    """The codec of `payload` and the length of its byte-order mark. `header` is the charset of the Content-Type, if it named one."""
+    """The codec of `payload` and the length of its byte-order mark. `header` is the charset of the Content-Type, if it named
+    one."""
     for mark, codec in _BOMS:
         if payload.startswith(mark):
             return codec, len(mark)

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,8 +37,7 @@ LINES_PER_MEMBER: Final = 1024
 _PIECE_BYTES: Final = 1 << 20
 _INDEX: Final = "index.cdx.gz"
 _NOT_IN_NAMES: Final = re.compile(r"[^-a-z0-9._/]")
-# A ZIP entry must say before its first byte whether it may pass 2 GiB; what is streamed could always.
-_STREAMED_IS_LARGE: Final = True
+_EXTENDED_TIMESTAMP: Final = 0x5455  # Info-ZIP's extra field: UNIX time of the last change
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,10 @@ class _Package:
         info = zipfile.ZipInfo(path, self._about.created.astimezone(UTC).timetuple()[:6])
         info.compress_type = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
         info.external_attr = 0o644 << 16
-        with self._archive.open(info, "w", force_zip64=_STREAMED_IS_LARGE) as out:
+        # An entry of unknown size leaves room for 64-bit sizes in its local header. wabac 2.27 looks there only if the central
+        # directory has an extra field too, and else reads 20 bytes beside the data: so every entry has one.
+        info.extra = struct.pack("<HHBI", _EXTENDED_TIMESTAMP, 5, 1, int(self._about.created.timestamp()))
+        with self._archive.open(info, "w", force_zip64=True) as out:
             entry = _Entry(path, out)
             yield entry
         self._resources.append(

@@ -2,7 +2,7 @@
 
 One file is wanted: `sw.js` of the package replaywebpage, unmodified, with its licence and a note where its source is. It is never
 committed; `make`, the wheel build and a person run this module. The lock file names that one package with its digest and leaves
-out what only its desktop window needs, so npm fetches 2 MB instead of a hundred packages (docs/decisions/60-player-from-npm.md).
+out what only its desktop window needs, so that npm fetches one file (docs/decisions/0060-one-file-from-npm.md).
 Without npm nothing fails: replay then offers the view without scripts, and `missing()` says what to install.
 """
 

@@ -54,6 +54,10 @@ class Links:
         """A page or a part of one without scripts, as the frame shows it."""
         return f"{self.replay}/{RESERVED}/plain/{code}/{collection}/{timestamp}/{url}"
 
+    def document(self, code: Code, collection: str, timestamp: str, url: str) -> str:
+        """A document for the browser's own viewer, or a file to download."""
+        return f"{self.replay}/{RESERVED}/document/{code}/{collection}/{timestamp}/{url}"
+
     def framed(self, collection: str, timestamp: str, url: str) -> str:
         """What the player's worker answers for; a browser without it is sent to the view without scripts."""
         return f"{self.replay}/{collection}/{timestamp}mp_/{url}"

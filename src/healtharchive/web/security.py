@@ -59,6 +59,14 @@ PLAIN: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     # The sandbox gives the page an origin of its own; its fonts are fetched across that line.
     "Access-Control-Allow-Origin": "*",
+    "Cache-Control": "no-cache",  # the nearest copy may be another one tomorrow
+}
+
+DOCUMENT: Final[Mapping[str, str]] = {
+    # Only ever with application/pdf, or as a download: no sandbox, in which browsers refuse to start their viewer.
+    "Content-Security-Policy": "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
 }
 
 RAW: Final[Mapping[str, str]] = {
@@ -66,6 +74,7 @@ RAW: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Memento-Datetime, Link, Content-Location",
+    "Cache-Control": "no-cache",
 }
 
 # Styles inline, because in a frame the worker would look for a style sheet of ours on the archived site.

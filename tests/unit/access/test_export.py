@@ -119,3 +119,31 @@ def test_an_existing_file_stays(instance: Instance, warcs: tuple[Path, ...], tmp
     with pytest.raises(Refused):
         export(instance, tmp_path / "all.wacz")
     assert (tmp_path / "all.wacz").read_text() == "precious"
+
+
+def not_modified(number: int, url: str) -> bytes:
+    headers = (
+        f"WARC-Refers-To-Target-URI: {url}\r\nWARC-Refers-To-Date: 2026-03-02T10:20:30Z\r\n"
+        "WARC-Profile: http://netpreserve.org/warc/1.1/revisit/server-not-modified\r\n"
+    )
+    return record_bytes(number, kind="revisit", body=b"", head=b"HTTP/1.1 304 Not Modified\r\n\r\n", url=url, headers=headers)
+
+
+def test_for_players_a_visit_that_found_nothing_changed_leads_to_what_it_means(instance: Instance, tmp_path: Path) -> None:
+    warc = archive(instance, source="hc", name="hc-1.warc.gz", members=[record_bytes(1), not_modified(7, FIRST_URL)])
+    out = io.StringIO()
+    with instance.db.read() as conn:
+        assert lines(conn) == cdxj.sorted_lines([warc])
+        assert export_cdxj(conn, out, for_replay=True) == 2
+        plain, (page, visit) = map(cdxj.parse, lines(conn)), map(cdxj.parse, out.getvalue().splitlines())
+    assert [fields["status"] for _, _, fields in plain] == ["200", "304"]
+    assert (page[1], visit[1]) == ("20260302102030", "20260308102030")
+    assert page[2] == visit[2]
+    summary = export(instance, tmp_path / "hc.wacz")
+    assert (summary.captures, summary.pages, summary.missing) == (2, 2, 0)
+
+
+def test_a_visit_whose_page_is_not_in_the_archive_is_counted(instance: Instance, tmp_path: Path) -> None:
+    archive(instance, source="hc", name="hc-1.warc.gz", members=[record_bytes(2), not_modified(7, FIRST_URL)])
+    summary = export(instance, tmp_path / "hc.wacz")
+    assert (summary.captures, summary.missing) == (1, 1)

@@ -232,6 +232,33 @@ def test_odd_records_are_left_out_or_told_but_never_end_the_run(archive: Archive
     assert not by_url(archive, Answer("https://example.org/robots.txt")).is_page
 
 
+def test_a_pdf_that_could_not_be_read_is_told_kept_findable_and_tried_again(archive: Archive) -> None:
+    broken = Answer("https://example.org/report.pdf", b"%PDF-1.7 nonsense", mime="application/pdf")
+    archive.add([broken, PAGE])
+    counts = archive.index()
+    assert "unreadable PDF" in counts.findings[0]
+    assert archive.found("url:report") == [broken.url]
+    assert archive.index(rebuild=True).texts == 1
+
+
+def test_records_that_a_reindex_finds_or_loses_come_and_go(archive: Archive) -> None:
+    answers = [Answer(f"https://example.org/{n}", page(f"Page {n}", "words " * 200)) for n in range(4)]
+    stored = archive.add(answers)
+    archive.index()
+    ids = {row.url: row.id for row in rows(archive)}
+    path = archive.instance.jobs_root / stored.path
+    whole = path.read_bytes()
+    victim = rows(archive)[1]
+    path.write_bytes(whole[: victim.offset + 40] + b"\xff" + whole[victim.offset + 41 :])
+    archive.index(rebuild=True)
+    path.write_bytes(whole)
+    archive.index(rebuild=True)
+    after = {row.url: row.id for row in rows(archive)}
+    assert {url for url in ids if ids[url] != after[url]} == {victim.url}
+    archive.engine.catch_up()
+    assert archive.engine.agrees()
+
+
 def test_the_search_clock_leaves_no_hole(archive: Archive) -> None:
     archive.add([Answer(f"https://example.org/{n}", page("t", "x")) for n in range(7)])
     archive.index(segment_records=2)

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from healtharchive.drills.janitor import MARK_VARIABLE, marked
+from healtharchive.drills.stage import _environment, stage
 
 DRILL = """
 import subprocess, sys
@@ -52,6 +55,14 @@ def test_a_drill_that_ends_has_cleaned_up_before_it_is_gone() -> None:
     assert process.returncode == 0
     assert not any(marked(mark))
     assert not directory.exists()
+
+
+def test_settings_of_the_shell_reach_neither_the_drill_nor_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEALTHARCHIVE_DATABASE_URL", "postgresql://db.example/production")
+    with stage() as on:
+        assert "HEALTHARCHIVE_DATABASE_URL" not in os.environ
+        assert "HEALTHARCHIVE_DATABASE_URL" not in _environment(on.mark)
+    assert os.environ["HEALTHARCHIVE_DATABASE_URL"] == "postgresql://db.example/production"
 
 
 def test_nobody_without_the_mark_is_touched() -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import struct
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,3 +108,15 @@ def test_a_warc_that_changed_since_it_was_sealed_is_not_exported(tmp_path: Path)
     with pytest.raises(WarcChanged, match="Nothing was exported"):
         write(output, About("x", NOW, "test"), warcs=[WarcFile(warc.name, warc, "0" * 64)], lines=[], pages=[])
     assert {path.name for path in tmp_path.iterdir()} == {"x.warc.gz"}
+
+
+def test_players_that_trust_the_central_directory_find_the_data(tmp_path: Path) -> None:
+    """wabac takes a local header for one without extra fields where the central directory has none."""
+    written, _ = make(tmp_path)
+    data = written.path.read_bytes()
+    with zipfile.ZipFile(written.path) as archive:
+        for info in archive.infolist():
+            name_length, extra_length = struct.unpack_from("<HH", data, info.header_offset + 26)
+            assert info.extra or not extra_length
+            stored = data[info.header_offset + 30 + name_length + extra_length :][: info.compress_size]
+            assert archive.read(info) == (stored if info.compress_type == zipfile.ZIP_STORED else zlib.decompress(stored, -15))

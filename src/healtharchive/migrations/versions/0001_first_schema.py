@@ -225,13 +225,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_capture_digest", ["payload_digest"], unique=False)
         batch_op.create_index("ix_capture_job", ["job_id"], unique=False)
         batch_op.create_index("ix_capture_search", ["search_seq", "id"], unique=False)
-        batch_op.create_index("ix_capture_source", ["source", "job_id", "is_page", "status"], unique=False)
         batch_op.create_index("ix_capture_surt", ["surt", "captured_at"], unique=False)
         batch_op.create_index("ix_capture_url", ["url_key", "captured_at"], unique=False)
 
     op.create_table(
         "capture_next",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("kept_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("warc_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),

@@ -84,6 +84,7 @@
     text("bar-url", told.url.replace(/^https?:\/\//, "").replace(/\/$/, ""));
     href("bar-history", told.history_url);
     const isHere = told.state === "here";
+    if (isHere && told.presentation !== "page") { location.replace(told.page_url); return; } // the frame cannot show it
     for (const id of ["bar-label", "bar-time", "bar-details", "bar-toggle"]) document.getElementById(id).hidden = !isHere;
     text("bar-date", isHere ? told.date : told.heading);
     document.title = isHere ? told.page_title : told.heading;
