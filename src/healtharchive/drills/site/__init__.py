@@ -1,0 +1,1 @@
+"""The bundled site of the demo: a health office that does not exist, in English and French, in two editions."""
