@@ -113,7 +113,8 @@ def test_a_page_that_did_not_change_is_asked_for_conditionally_and_recorded_as_r
     prior = tmp_path / "prior.sqlite3"
     with sqlite3.connect(prior) as db:
         db.execute(
-            "CREATE TABLE prior (url_key BLOB PRIMARY KEY, url, captured_at TEXT, payload_digest, etag, last_modified, record_id, mime)"
+            "CREATE TABLE prior (url_key BLOB PRIMARY KEY, url, captured_at TEXT, payload_digest, etag, last_modified, "
+            "record_id, mime)"
         )
         db.execute("CREATE TABLE known (url TEXT PRIMARY KEY)")
         db.executemany("INSERT INTO known VALUES (?)", [(row.url,) for row in first.urls().values()])

@@ -10,7 +10,9 @@ import os
 import sys
 from datetime import UTC, datetime
 
+from healtharchive.cli.main import DEBUG_VARIABLE
 from healtharchive.cli.render import printable, to_json
+from healtharchive.errors import HealthArchiveError
 
 ROOT = "healtharchive"
 
@@ -50,7 +52,10 @@ class _Lines(logging.Formatter):
             line = to_json({"at": at, "level": record.levelname, "event": event.rstrip(":"), "text": text})
         else:
             line = f"{at:%Y-%m-%dT%H:%M:%SZ} {record.levelname} {printable(message)}"
-        # A traceback is for whoever asked to debug: in a log of events it hides the next one.
-        if record.exc_info and (os.environ.get("HEALTHARCHIVE_DEBUG") or record.levelno >= logging.ERROR):
+        # A traceback is for faults of ours and for whoever debugs: a full disk says all it has to say in its sentence.
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HealthArchiveError) and not os.environ.get(DEBUG_VARIABLE):
+            return line if self._as_json else f"{line}: {printable(str(error))}"
+        if record.exc_info and (os.environ.get(DEBUG_VARIABLE) or record.levelno >= logging.ERROR):
             line += "\n" + self.formatException(record.exc_info)
         return line

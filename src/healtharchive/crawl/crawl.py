@@ -17,28 +17,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from healtharchive.crawl.commit import Committer, Written
+from healtharchive.crawl.doorkeeper import Doorkeeper, position_of
 from healtharchive.crawl.engine import OPEN_DIR, WARC_DIR, AttemptSpec, End, UrlState
 from healtharchive.crawl.entries import Claim, Found, Outcome, Position
 from healtharchive.crawl.exchange import Exchange, FetchError, FetchRequest
 from healtharchive.crawl.fetch import Fetcher
 from healtharchive.crawl.frontier import Fenced, Frontier
-from healtharchive.crawl.gate import REDIRECTS_MAX, ROBOTS_BYTES_MAX, UNREACHABLE, Gate, Origin, is_final
-from healtharchive.crawl.harvest import SITEMAP_BYTES_MAX, TEXT_BYTES_MAX, Harvest, prerequisite, seed
+from healtharchive.crawl.gate import Gate, Origin
+from healtharchive.crawl.harvest import SITEMAP_BYTES_MAX, TEXT_BYTES_MAX, Harvest, seed
 from healtharchive.crawl.ledger import states_of
-from healtharchive.crawl.links import Hop
+from healtharchive.crawl.links import Hop, bears_links
 from healtharchive.crawl.outcome import Ending, backoff_seconds, of_failure, of_response
 from healtharchive.crawl.pacing import HostPace, retry_after_seconds
 from healtharchive.crawl.priors import Priors, Revisits
 from healtharchive.crawl.progress import Progress
 from healtharchive.crawl.queues import SILENT_AFTER, HostQueue, Queues
-from healtharchive.crawl.recorder import PriorCapture, Stored
+from healtharchive.crawl.recorder import PriorCapture
 from healtharchive.crawl.recovery import recover
 from healtharchive.crawl.trouble import errno_of
 from healtharchive.crawl.warcs import Warcs
 from healtharchive.crawl.watch import Watch
 from healtharchive.host import Host
 from healtharchive.storage.model import SealedWarc
-from healtharchive.warc.urls import normalize, split, url_key
+from healtharchive.warc.urls import split
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Crawl:
         self._over: asyncio.Event
         self._committer: Committer
         self._fetcher: Fetcher
+        self._doorkeeper: Doorkeeper
         self._wake: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
 
@@ -101,7 +103,7 @@ class Crawl:
 
     def prepare(self, seeds: Sequence[str]) -> None:
         """Recover what a dead engine left, report `started`, and make sure that seeds and the last edition's URLs are known."""
-        frontier, now = self._frontier, self._now()
+        frontier, now = self._frontier, self.now()
         done = recover(self._job, frontier, self._adopt, now=now)
         self._progress.write(
             "started",
@@ -121,8 +123,9 @@ class Crawl:
         self._harvest.widen(*seeds)
         self._seed_origins = {split(url).origin for url in seeds}
         self._seed_hosts = {split(url).host for url in seeds}
-        if not frontier.resumed:
+        if not frontier.has_priors():
             self._find_priors()
+            frontier.note_priors()
         self._pages = frontier.pages() if self._profile.max_pages is not None else 0
         self._counts = frontier.counts()
 
@@ -140,7 +143,15 @@ class Crawl:
         self._over = asyncio.Event()
         self._fetcher = Fetcher(self._profile, self._job / OPEN_DIR)
         self._committer = Committer(
-            self._frontier, self._warcs.open, self._job / WARC_DIR, warc_bytes=self._profile.warc_bytes, now=self._now
+            self._frontier, self._warcs.open, self._job / WARC_DIR, warc_bytes=self._profile.warc_bytes, now=self.now
+        )
+        self._doorkeeper = Doorkeeper(
+            self._profile,
+            self,
+            gate=self._gate,
+            fetcher=self._fetcher,
+            committer=self._committer,
+            seed_origins=self._seed_origins,
         )
         committing = asyncio.create_task(
             self._committer.run(hosts=lambda: self._queues.hosts, in_flight=self._in_flight, then=self._committed)
@@ -266,21 +277,21 @@ class Crawl:
             origin.is_asked = True
             self._queues.put(host, claim, first=True)
         elif origin.is_known:
-            self._keep_pace(origin, host)
-            self._admit(origin, host, claim)
+            self.keep_pace(origin, host)
+            self.admit(origin, host, claim)
         else:
             self._gate.wait(origin, claim)
 
-    def _keep_pace(self, origin: Origin, host: HostQueue) -> None:
+    def keep_pace(self, origin: Origin, host: HostQueue) -> None:
         """Apply the origin's Crawl-delay, also one that an earlier attempt read."""
         if not origin.is_paced:
             origin.is_paced = True
             host.pace = host.pace.with_crawl_delay(self._gate.crawl_delay(origin))
 
-    def _admit(self, origin: Origin, host: HostQueue, claim: Claim) -> None:
+    def admit(self, origin: Origin, host: HostQueue, claim: Claim) -> None:
         ending = self._gate.refusal(origin, claim.url) or host.ending
         if ending is not None:
-            self._end_claim(claim, ending)
+            self.end_claim(claim, ending)
         else:
             self._queues.put(host, claim)
 
@@ -295,7 +306,7 @@ class Crawl:
                 if self._pages < (self._profile.max_pages or 0):
                     self._held_back.append((host, claim))
                 else:
-                    self._end_claim(
+                    self.end_claim(
                         claim, Ending(UrlState.EXCLUDED, f"the limit of {self._profile.max_pages} pages is reached", "max_pages")
                     )
                 continue
@@ -331,7 +342,7 @@ class Crawl:
             return
         log.error("visit.broken url=%s", claim.url, exc_info=error)
         self._progress.finding("engine_error", repr(error), claim.url)
-        self._end_claim(
+        self.end_claim(
             claim, Ending(UrlState.FAILED, f"the engine could not handle it: {error!r}"[:500], "engine_error", again=True)
         )
 
@@ -343,7 +354,7 @@ class Crawl:
             origin, _ = self._gate.origin(parts.origin)
             if claim.url == origin.robots_url:
                 try:
-                    await self._visit_robots(host, origin, claim)
+                    await self._doorkeeper.visit(host, origin, claim)
                 finally:
                     origin.is_asked = False
                 return
@@ -362,12 +373,10 @@ class Crawl:
         try:
             exchange = await self._fetcher.fetch(request)
         except FetchError as error:
-            self._failed(host, claim, error)
+            self.failed(host, claim, error)
             return None
         self._local_failures = 0
-        self._fetches += 1
-        self._bytes += len(exchange.head) + exchange.body.size
-        self._moved = True
+        self.count(exchange)
         host.silent = host.rests = 0
         wait = retry_after_seconds(exchange.header("retry-after"), exchange.started_at) if exchange.status in (429, 503) else None
         host.pace = host.pace.after(status=exchange.status, elapsed_ms=exchange.elapsed_ms, retry_after_seconds=wait)
@@ -387,11 +396,11 @@ class Crawl:
             ending = Ending(UrlState.UNCHANGED, ending.reason or "same payload as the last capture", ending.rule, ending.again)
         if _is_page(claim) and ending.state in (UrlState.CAPTURED, UrlState.UNCHANGED):
             self._pages += 1
-        self._end_claim(claim, ending, host=host, status=exchange.status, position=_position(stored), found=found)
+        self.end_claim(claim, ending, host=host, status=exchange.status, position=position_of(stored), found=found)
 
     def _read(self, claim: Claim, exchange: Exchange, *, asked_if_changed: bool) -> tuple[Ending, list[Found]]:
         """What an answer is, and what it names. Pure but for the memory of URLs already known."""
-        reads = Harvest.reads(exchange.mime)
+        reads = bears_links(exchange.mime)
         is_sitemap = claim.hop == Hop.PREREQUISITE
         text = exchange.text_payload(SITEMAP_BYTES_MAX if is_sitemap else TEXT_BYTES_MAX) if reads or is_sitemap else b""
         ending = of_response(
@@ -408,6 +417,7 @@ class Crawl:
                 return ending, self._harvest.of_sitemap(claim, text)
             return ending, self._harvest.of(claim, exchange, text)
         except Exception as error:
+            # A mistake of ours in one page's links must cost neither its record nor the crawl.
             log.error("harvest.broken url=%s", claim.url, exc_info=error)
             self._progress.finding("links_unread", repr(error), claim.url)
             return Ending(UrlState.FAILED, f"stored, but its links could not be read: {error!r}"[:500], "links_unread"), []
@@ -415,9 +425,14 @@ class Crawl:
     def _adopt(self, claim: Claim, exchange: Exchange, position: Position) -> tuple[Outcome, list[Found]]:
         """For recovery: an answer that a dead engine stored and did not come to finish."""
         ending, found = self._read(claim, exchange, asked_if_changed=False)
-        return self._outcome(claim, ending, status=exchange.status, position=position), found
+        return self.outcome(claim, ending, status=exchange.status, position=position), found
 
-    def _end_claim(
+    def count(self, exchange: Exchange) -> None:
+        self._fetches += 1
+        self._bytes += len(exchange.head) + exchange.body.size
+        self._moved = True
+
+    def end_claim(
         self,
         claim: Claim,
         ending: Ending,
@@ -429,18 +444,18 @@ class Crawl:
     ) -> None:
         wait = host.pace.delay_seconds if host is not None and ending.again else 0.0
         self._moved = True
-        self._committer.add(outcome=self._outcome(claim, ending, status=status, position=position, wait=wait), found=found)
+        self._committer.add(outcome=self.outcome(claim, ending, status=status, position=position, wait=wait), found=found)
 
-    def _outcome(
+    def outcome(
         self, claim: Claim, ending: Ending, *, status: int | None, position: Position | None = None, wait: float = 0.0
     ) -> Outcome:
         tries = claim.tries + 1
         if not ending.again or tries >= self._profile.url_retries:
             return Outcome(claim, ending.state, ending.reason, ending.rule, tries, 0.0, status, position)
         pause = max(wait, backoff_seconds(tries, first_seconds=self._profile.retry_seconds, spread=random.random()))  # noqa: S311
-        return Outcome(claim, UrlState.PENDING, ending.reason, "", tries, self._now() + pause, status, position)
+        return Outcome(claim, UrlState.PENDING, ending.reason, "", tries, self.now() + pause, status, position)
 
-    def _failed(self, host: HostQueue, claim: Claim, error: FetchError) -> None:
+    def failed(self, host: HostQueue, claim: Claim, error: FetchError) -> None:
         """No answer. The URL pays for it with a try; unless our machine is at fault, or the whole host is silent."""
         if error.is_local:
             self._local_failures += 1
@@ -453,11 +468,11 @@ class Crawl:
         ending = of_failure(error.kind, error.message, is_temporary=error.is_temporary)
         host.pace = host.pace.after(status=None, elapsed_ms=0.0)
         if not ending.again or error.kind == "protocol":
-            self._end_claim(claim, ending)
+            self.end_claim(claim, ending)
             return
         host.silent += 1
         if host.silent < SILENT_AFTER:
-            self._end_claim(claim, ending, host=host)
+            self.end_claim(claim, ending, host=host)
         elif host.rests < self._profile.url_retries:
             self._rest(host, claim, ending)
         elif host.name in self._seed_hosts:
@@ -465,9 +480,9 @@ class Crawl:
             self.stop(End.CRAWL, f"{host.name} stopped answering. {ending.reason}")
         else:
             host.ending = Ending(UrlState.FAILED, f"{host.name} stopped answering. {ending.reason}", ending.rule)
-            self._end_claim(claim, host.ending)
+            self.end_claim(claim, host.ending)
             for waiting in self._queues.drop(host):
-                self._end_claim(waiting, host.ending)
+                self.end_claim(waiting, host.ending)
 
     def _rest(self, host: HostQueue, claim: Claim, ending: Ending) -> None:
         """Leave a silent host alone for a while; its URLs keep their tries."""
@@ -479,83 +494,7 @@ class Crawl:
         self._put_off(claim, ending.reason, seconds=pause)
 
     def _put_off(self, claim: Claim, reason: str, *, seconds: float) -> None:
-        self._committer.add(outcome=Outcome(claim, UrlState.PENDING, reason, "", claim.tries, self._now() + seconds))
-
-    # -- robots.txt --------------------------------------------------------------------------------------------------------------
-
-    async def _visit_robots(self, host: HostQueue, origin: Origin, claim: Claim) -> None:
-        """Fetch an origin's robots.txt, through up to five redirects, and open the gate accordingly."""
-        url, step = claim.url, claim
-        for hops in range(REDIRECTS_MAX + 1):
-            try:
-                exchange = await self._fetcher.fetch(FetchRequest(url))
-            except FetchError as error:
-                self._robots_failed(host, origin, claim, step, error)
-                return
-            host.silent = 0
-            self._fetches += 1
-            location = exchange.header("location")
-            target = normalize(location, url) if location and 300 <= exchange.status < 400 and hops < REDIRECTS_MAX else None
-            if target is None:
-                break
-            self._store_robots(step, exchange, Ending(UrlState.CAPTURED))
-            url, step = target, Claim(None, url_key(target), target, Hop.PREREQUISITE, 0, 0, hops + 1, 0, None)
-        status, body = exchange.status, exchange.text_payload(ROBOTS_BYTES_MAX) if 200 <= exchange.status < 300 else b""
-        ending = of_response(
-            exchange, b"", is_html=False, asked_if_changed=False, fetch_seconds_max=self._profile.fetch_seconds_max
-        )
-        if not is_final(status) and claim.tries + 1 < self._profile.url_retries:
-            wait = retry_after_seconds(exchange.header("retry-after"), exchange.started_at) or 0.0
-            self._store_robots(step, exchange, Ending(ending.state, ending.reason, ending.rule, again=True), wait=wait)
-            if step is not claim:
-                self._end_claim(claim, Ending(ending.state, ending.reason, again=True))
-            return
-        self._store_robots(step, exchange, ending)
-        if is_final(status):
-            self._learn(host, origin, status, body)
-        else:
-            self._learn(host, origin, None, f"HTTP {status}".encode())
-
-    def _store_robots(self, step: Claim, exchange: Exchange, ending: Ending, *, wait: float = 0.0) -> None:
-        try:
-            stored = self._committer.recorder.add(exchange)
-        finally:
-            exchange.close()
-        outcome = self._outcome(step, ending, status=exchange.status, position=_position(stored), wait=wait)
-        self._committer.add(found=[prerequisite(step.url, rule="robots.txt")], outcome=outcome)
-
-    def _robots_failed(self, host: HostQueue, origin: Origin, claim: Claim, step: Claim, error: FetchError) -> None:
-        ending = of_failure(error.kind, error.message, is_temporary=error.is_temporary)
-        found = [prerequisite(claim.url, rule="robots.txt")]
-        if error.is_local:
-            self._committer.add(found=found)
-            self._failed(host, claim, error)
-            return
-        outcome = self._outcome(claim, ending, status=None)
-        self._committer.add(found=found, outcome=outcome)
-        if outcome.state is UrlState.PENDING:
-            return
-        if error.kind in UNREACHABLE:
-            for waiting in self._gate.close(origin, Ending(ending.state, ending.reason, ending.rule)):
-                self._end_claim(waiting, Ending(ending.state, ending.reason, ending.rule))
-        else:
-            self._learn(host, origin, None, ending.reason.encode())
-
-    def _learn(self, host: HostQueue, origin: Origin, status: int | None, body: bytes) -> None:
-        seen, freed = self._gate.learn(origin, status, body, at=self._now())
-        self._committer.add(robots=seen, found=self._sitemaps(origin))
-        self._keep_pace(origin, host)
-        for claim in freed:
-            self._admit(origin, host, claim)
-
-    def _sitemaps(self, origin: Origin) -> list[Found]:
-        """Sitemaps that robots.txt names; for a seed's origin without one, where they usually lie."""
-        if origin.ending is not None:
-            return []
-        urls = [url for text in self._gate.sitemaps(origin) if (url := normalize(text, origin.robots_url))]
-        if not urls and origin.name in self._seed_origins:
-            urls = [origin.name + "/sitemap.xml"]
-        return [prerequisite(url, rule="sitemap") for url in urls]
+        self._committer.add(outcome=Outcome(claim, UrlState.PENDING, reason, "", claim.tries, self.now() + seconds))
 
     # -- once a second -----------------------------------------------------------------------------------------------------------
 
@@ -596,7 +535,7 @@ class Crawl:
 
     # -- small things ------------------------------------------------------------------------------------------------------------
 
-    def _now(self) -> float:
+    def now(self) -> float:
         return self._host.clock.now().timestamp()
 
     def _in_flight(self) -> list[int]:
@@ -620,7 +559,7 @@ class Crawl:
             self._retry.cancel()
             self._retry = None
         if next_try is not None:
-            self._retry = asyncio.get_running_loop().call_later(max(0.01, next_try - self._now()), self._retry_due)
+            self._retry = asyncio.get_running_loop().call_later(max(0.01, next_try - self.now()), self._retry_due)
 
     def _retry_due(self) -> None:
         self._retry = None
@@ -629,15 +568,3 @@ class Crawl:
 
 def _is_page(claim: Claim) -> bool:
     return claim.embeds == 0 and claim.hop != Hop.PREREQUISITE
-
-
-def _position(stored: Stored) -> Position:
-    return Position(
-        stored.warc,
-        stored.offset,
-        stored.length,
-        stored.record_type == "revisit",
-        bytes.fromhex(stored.payload_digest.removeprefix("sha256:")),
-        stored.payload_size,
-        stored.captured_at.isoformat(),
-    )

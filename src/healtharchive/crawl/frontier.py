@@ -173,6 +173,14 @@ class Frontier:
         """Add URLs outside of a crawl's groups: seeds, and what the last edition had."""
         self.commit(Batch(found=list(found)))
 
+    def has_priors(self) -> bool:
+        """Whether the last edition's URLs are all in: an attempt that died while it added them leaves this to the next."""
+        return self._db.execute("SELECT 1 FROM meta WHERE name = 'priors'").fetchone() is not None
+
+    def note_priors(self) -> None:
+        with Transaction(self._db, self.fence):
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('priors', 1)")
+
     def _insert(self, found: Iterable[Found]) -> None:
         attempt = self._attempt
         self._db.executemany(

@@ -22,17 +22,6 @@ TEXT_BYTES_MAX: Final = 16 << 20  # of one document looked at for links; what is
 SITEMAP_BYTES_MAX: Final = 52_428_800  # sitemaps.org: 50 MB uncompressed
 KNOWN_MAX: Final = 100_000
 
-_OPAQUE: Final = ("image/", "video/", "audio/", "font/")
-_TRANSPARENT: Final = frozenset({"image/svg+xml"})
-_OPAQUE_TYPES: Final = frozenset(
-    {
-        "application/pdf", "application/zip", "application/gzip", "application/x-gzip", "application/octet-stream",
-        "application/wasm", "application/x-tar", "application/msword", "application/vnd.ms-excel",
-        "application/vnd.ms-powerpoint", "application/epub+zip",
-        "text/csv", "application/x-font-woff",
-    }
-)  # fmt: skip
-
 _REQUISITE: Final = re.compile(
     r"\.(css|js|mjs|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|otf|eot|mp[34]|webm|json)$", re.IGNORECASE
 )
@@ -50,11 +39,6 @@ class Harvest:
         self._refused: set[str] = set()
         # With a limit on hops, a URL refused far from the seed may be accepted on a shorter way.
         self._may_forget_refusals = profile.max_hops is not None
-
-    @staticmethod
-    def reads(mime: str) -> bool:
-        """Whether a document of this type can name other URLs, or does not say what it is."""
-        return mime in _TRANSPARENT or not (mime in _OPAQUE_TYPES or mime.startswith(_OPAQUE))
 
     def of(self, claim: Claim, exchange: Exchange, text: bytes) -> list[Found]:
         """New URLs named by a page's header and body, in their order. `text` is the decoded body."""

@@ -63,7 +63,7 @@ class Revisits:
         return self._priors.get(url) if self._priors is not None else None
 
     def known_urls(self) -> Iterator[str]:
-        """URLs of the last edition that this one asks for whether or not a page still names them: what is gone shall be seen to be.
+        """URLs of the last edition that this one asks for even if no page names them any more: what is gone shall be seen to be.
 
         None where hops or pages are limited, since it would defeat the limit.
         """

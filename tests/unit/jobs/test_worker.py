@@ -351,3 +351,35 @@ def test_workers_that_died_without_a_word_are_buried_by_the_next(instance: Insta
     run(instance, SteadyLauncher(instance))
     with instance.db.read() as conn:
         assert [row.id for row in queries.workers(conn)] == ["far"]
+
+
+def test_of_two_simultaneous_runs_of_one_job_one_wins_and_the_other_says_so(instance: Instance) -> None:
+    job = add_jobs(instance.db, 1)[0]
+    launcher = SteadyLauncher(instance, steady_engine.profile(pages=30, page_ms=50))
+    refused: list[Locked] = []
+
+    def attempt() -> None:
+        try:
+            run(instance, launcher, only_job=job.id)
+        except Locked as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=attempt) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(refused) == 1
+    assert job_of(instance, job.id).status is Status.INDEXED
+    assert [attempt.kind for attempt in attempts_of(instance, job.id)] == [Kind.CRAWL, Kind.INDEX]
+
+
+def test_a_display_that_fails_does_not_cost_a_crawl(instance: Instance) -> None:
+    job = add_jobs(instance.db, 1)[0]
+
+    def broken(job_id: int, event: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    Worker(instance, launcher=SteadyLauncher(instance), until_idle=True, on_event=broken).run()
+    assert job_of(instance, job.id).status is Status.INDEXED
+    assert len(attempts_of(instance, job.id)) == 2

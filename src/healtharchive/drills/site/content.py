@@ -121,7 +121,7 @@ def site(edition: Edition) -> Mapping[str, Answer]:
         "/style/site.css": _file("site.css", "text/css"),
         "/style/print.css": _file("print.css", "text/css"),
         "/images/logo.svg": _file("logo.svg", "image/svg+xml"),
-        "/images/wave.png": Answer(200, "image/png", png(24, 8, lambda x, y: (11, 83, 148) if (x + y) % 12 < 6 else (214, 230, 244))),
+        "/images/wave.png": Answer(200, "image/png", png(24, 8, _wave)),
         "/images/visits.png": Answer(200, "image/png", bars(_visits(edition))),
         "/en/flu": Answer(301, "text/html", b"", location="/en/influenza"),
         "/fr/grippe-saisonniere": Answer(302, "text/html", b"", location="/fr/grippe"),
@@ -180,9 +180,7 @@ def _topic_pages(edition: Edition) -> Iterator[tuple[str, Language, Topic]]:
             yield f"/{language}/{topic.slug[language]}", language, topic
 
 
-def _page(
-    language: Language, other: str, body: str, *, title: str = "", edition: Edition, delay: float = 0.0
-) -> Answer:
+def _page(language: Language, other: str, body: str, *, title: str = "", edition: Edition, delay: float = 0.0) -> Answer:
     words = _WORDS[language]
     heading = escape(title or words["office"])
     html = f"""<!DOCTYPE html>
@@ -191,7 +189,8 @@ def _page(
 <link rel="stylesheet" href="/style/site.css"><link rel="icon" type="image/svg+xml" href="/images/logo.svg">
 <link rel="alternate" hreflang="{_OTHER[language]}" href="{other}"></head>
 <body><p class="notice">{escape(words["notice"])}</p>
-<header><img src="/images/logo.svg" alt=""><p><a href="/{language}/">{escape(words["office"])}</a> · <a href="{other}">{words["other"]}</a></p></header>
+<header><img src="/images/logo.svg" alt="">
+<p><a href="/{language}/">{escape(words["office"])}</a> · <a href="{other}">{words["other"]}</a></p></header>
 <main><h1>{heading}</h1>
 {body}
 </main></body></html>
@@ -214,7 +213,8 @@ def _home(language: Language, edition: Edition) -> str:
     return f"""<p>{escape(words["welcome"])}</p><nav><h2>{words["all"]}</h2><ul>
 {items}
 </ul></nav>
-<p><a href="{_tides_path(language, _TIDES_FROM)}">{words["tides"]}</a> · <a href="/{language}/newsletter-1998">{words["letter"]}</a> ·
+<p><a href="{_tides_path(language, _TIDES_FROM)}">{words["tides"]}</a> ·
+<a href="/{language}/newsletter-1998">{words["letter"]}</a> ·
 <a href="{old}">{words["flu"]}</a> · <a href="/private/roster">{words["staff"]}</a></p>"""
 
 
@@ -248,7 +248,8 @@ def _tides(language: Language, year: str) -> Answer:
     """The tide table of a year, which is computed and therefore links to the next one, for ever: the trap."""
     words = _WORDS[language]
     at = int(year) if year.isdecimal() and 1900 <= int(year) <= 9000 else _TIDES_FROM
-    rows = "".join(f"<tr><td>{month}</td><td>{(at * 7 + month * 13) % 24:02d}:{at * month % 60:02d}</td></tr>" for month in range(1, 13))
+    times = ((month, (at * 7 + month * 13) % 24, at * month % 60) for month in range(1, 13))
+    rows = "".join(f"<tr><td>{month}</td><td>{hour:02d}:{minute:02d}</td></tr>" for month, hour, minute in times)
     body = f'<table>{rows}</table><p><a href="{_tides_path(language, at + 1)}">{words["next"]}</a></p>'
     return _page(language, _tides_path(_OTHER[language], at), body, title=f"{words['tides']} {at}", edition=1)
 
@@ -262,6 +263,10 @@ def _sitemap(edition: Edition, origin: str) -> bytes:
     paths = dict.fromkeys((*pages(1), *pages(edition)))
     entries = "".join(f"<url><loc>{escape(origin + path)}</loc></url>\n" for path in paths)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n'.encode()
+
+
+def _wave(x: int, y: int) -> tuple[int, int, int]:
+    return (11, 83, 148) if (x + y) % 12 < 6 else (214, 230, 244)
 
 
 def _file(name: str, mime: str) -> Answer:
