@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from healtharchive.cli.main import COMMANDS
+from healtharchive.cli.parsing import load as load_command
 from healtharchive.errors import ExitCode
-from healtharchive.jobs.lifecycle import ATTEMPT_OF, TRANSITIONS
 from healtharchive.jobs.model import Status
 from healtharchive.settings import CONFIG_NAME, known_keys, load
 
@@ -61,9 +64,21 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-def test_the_table_of_job_states_is_that_of_the_program() -> None:
-    page = read("reference/job-states.md")
-    for status, events in TRANSITIONS.items():
-        moves = ", ".join(f"{event.value} → `{target.value}`" for event, target in events.items()) or "final"
-        attempt = ATTEMPT_OF[status].value if status in ATTEMPT_OF else "none"
-        assert re.search(rf"^\| `{status.value}` \| [^|]+ \| {attempt} \| {re.escape(moves)} \|$", page, re.MULTILINE), status
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command that can be run, with its words: `source add`, `init`, ..."""
+    for command in COMMANDS.values():
+        found = load_command(command)
+        if hasattr(found, "commands"):
+            yield from ((f"{command.name} {name}", leaf) for name, leaf in found.commands.items())
+        else:
+            yield command.name, found
+
+
+@pytest.mark.parametrize(("words", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_and_option_is_in_the_reference(words: str, command: Any) -> None:
+    found = re.search(rf"^### {re.escape(words)}$(.*?)(?=^##|\Z)", read("reference/commands.md"), re.MULTILINE | re.DOTALL)
+    assert found, f"{words} is not documented"
+    for parameter in command.params:
+        for option in (*parameter.opts, *parameter.secondary_opts):
+            if option.startswith("-") and option != "--help":
+                assert f"`{option}`" in found[1], f"{words} {option}"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.rigs import fresh_root
 from tests.rigs.require import require, require_root
 
@@ -15,14 +13,14 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require_root("debootstrap and namespaces")
     require("debootstrap", "debootstrap")
     root = tmp_path_factory.mktemp("debian") / "root"
     root.mkdir()
     fresh_root.make(root, "python3,python3-venv,make,ca-certificates")
     fresh_root.copy_checkout(CHECKOUT, root / "srv" / "healtharchive")
-    yield root
+    return root
 
 
 @pytest.mark.drill
@@ -31,7 +29,8 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_make_demo_ends_well_with_all_the_set_up(debian: Path, user: str) -> None:
     home = "/srv/healtharchive" if user == "root" else "/srv/ordinary"
     if user != "root":
-        copied = fresh_root.run(debian, f"cp -r /srv/healtharchive {home} && rm -rf {home}/.venv && chown -R {user} {home}", timeout=60)
+        copy = f"cp -r /srv/healtharchive {home} && rm -rf {home}/.venv && chown -R {user} {home}"
+        copied = fresh_root.run(debian, copy, timeout=60)
         assert copied.returncode == 0, copied.stderr
     started = time.monotonic()
     first = fresh_root.run(debian, f"cd {home} && make demo", timeout=300, user=user)

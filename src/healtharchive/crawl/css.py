@@ -22,7 +22,7 @@ _TOKEN: Final = re.compile(
     rf"|@(?:(?P<import>import)|(?P<names>namespace|(?:-moz-)?document))(?![\w-])|\\[\s\S]",
     re.IGNORECASE,
 )
-_URL: Final = re.compile(rf"\s*+(?:({_STRING})|((?:[^\s\"'()\\]|\\[^\n])*+))\s*+(?:\)|\Z)")
+_URL: Final = re.compile(rf"\s*+(?:({_STRING})|((?:[^\s\"'()\\]|\\(?:[0-9a-fA-F]{{1,6}}+\s?|[^\n]))*+))\s*+(?:\)|\Z)")
 _BAD_URL: Final = re.compile(r"(?:[^)\\]|\\[\s\S])*+\)?")
 _SPACE: Final = re.compile(rf"(?:\s|{_COMMENT})*+")
 _IMPORTED: Final = re.compile(_STRING)

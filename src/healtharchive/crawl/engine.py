@@ -1,8 +1,8 @@
 """The capture-engine protocol: what an attempt is told, what it reports, and how its supervisor steers it.
 
-An engine is a child process that owns one job directory on local disk. It reads `attempt.json` (the resolved profile and the fence),
-appends one JSON object a line to `progress.jsonl`, and leaves sealed WARCs. Supervisor, exporter and watchdog read the same file, and
-no pipe ties the child to its parent: a restarted worker adopts the crawl by reading on.
+An engine is a child process that owns one job directory on local disk. It reads `attempt.json` (the resolved profile and the
+fence), appends one JSON object a line to `progress.jsonl`, and leaves sealed WARCs. Supervisor, exporter and watchdog read the
+same file, and no pipe ties the child to its parent: a restarted worker adopts the crawl by reading on.
 
     <job directory>/
         frontier.sqlite3            every URL ever found, with its state; carries the fence

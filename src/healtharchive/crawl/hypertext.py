@@ -30,7 +30,8 @@ _EMPTY_IN_XHTML: Final = re.compile(
     rb"<(script|style|title|textarea|iframe|noscript|noframes|template|a|div)((?:\s[^<>]*?)?)/>", re.IGNORECASE
 )
 _LAZY_NAME: Final = (
-    r"data-(?:[a-z0-9]+-)*(?:src|srcset|bg|bgset|background|original|lazy|poster|image|img|thumb|thumbnail)(?:-[a-z0-9]+)*"
+    r"data-(?:[a-z0-9]{1,20}-){0,4}(?:src|srcset|bg|bgset|background|original|lazy|poster|image|img|thumb|thumbnail)"
+    r"(?:-[a-z0-9]{1,20}){0,4}"
 )
 _LAZY: Final = re.compile(_LAZY_NAME)
 _LAZY_IN_BYTES: Final = re.compile(_LAZY_NAME.encode() + rb"(?=\s*=)")

@@ -27,6 +27,7 @@ REPETITIONS_MAX: Final = 2
 SEGMENTS_MAX: Final = 20
 PARAMETERS_MAX: Final = 2
 CALENDAR_MONTHS: Final = 24
+CALENDAR_TARGET_MAX: Final = 500  # characters; no calendar needs more, and the expressions below are quadratic
 QUERIES_MAX: Final = {1: 100_000, 2: 20_000, 3: 5_000}  # by number of parameters, 3 standing for more: facets multiply
 PATHS_MAX: Final = 2_048  # whose queries are counted at a time, the busiest last to be forgotten
 SESSIONS_MAX: Final = 500_000
@@ -201,7 +202,7 @@ def _calendar_trap(parts: UrlParts, via_url: str, today: date) -> Trap | None:
 
 def _month(parts: UrlParts) -> int | None:
     """The month that a calendar's URL shows, counted from year 0; None if it does not look like a calendar's."""
-    if not _CALENDAR.search(parts.target):
+    if len(parts.target) > CALENDAR_TARGET_MAX or not _CALENDAR.search(parts.target):
         return None
     year, month = _YEAR_KEY.search(parts.query), _MONTH_KEY.search(parts.query)
     if year:

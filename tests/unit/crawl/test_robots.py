@@ -1,6 +1,6 @@
 """robots.txt: checks written from RFC 9309 and from Google's documentation of its own reading.
 
-The four that protego 0.7 misses (evidence/crawl.md section 7) are among them and named so.
+The classes that protego 0.7 misses are among them, marked (*).
 """
 
 from __future__ import annotations
@@ -51,19 +51,29 @@ PATHS = [
     pytest.param(STAR + "Disallow: /folder\nAllow: /folder", "/folder/page", True, id="of two as long, Allow"),
     pytest.param(STAR + "Allow: /page\nDisallow: /*.htm", "/page.htm", False, id="a longer wildcard beats a shorter prefix"),
     pytest.param(STAR + "Allow: /$\nDisallow: /", "/", True, id="the front page of a closed site"),
-    pytest.param(STAR + "Allow: /example/page/\nDisallow: /example/page/disallowed.gif", "/example/page/disallowed.gif", False,
-                 id="RFC 9309 5.2, longest match"),
+    pytest.param(
+        STAR + "Allow: /example/page/\nDisallow: /example/page/disallowed.gif",
+        "/example/page/disallowed.gif",
+        False,
+        id="RFC 9309 5.2, longest match",
+    ),
     pytest.param(STAR + "Disallow: /foo/bar?baz=quz", "/foo/bar?baz=quz", False, id="RFC 9309 2.2.2, query"),
     pytest.param(STAR + "Disallow: /foo/bar/ツ", "/foo/bar/%E3%83%84", False, id="RFC 9309 2.2.2, UTF-8 in the file"),
     pytest.param(STAR + "Disallow: /foo/bar/%E3%83%84", "/foo/bar/ツ", False, id="RFC 9309 2.2.2, UTF-8 in the URL"),
     pytest.param(STAR + "Disallow: /foo/bar/%62%61%7A", "/foo/bar/baz", False, id="RFC 9309 2.2.2, needless escapes in the file"),
     pytest.param(STAR + "Disallow: /foo/bar/baz", "/foo/bar/%62%61%7a", False, id="RFC 9309 2.2.2, needless escapes in the URL"),
-    pytest.param(STAR + "Disallow: /foo/bar?baz=https://foo.bar", "/foo/bar?baz=https%3A%2F%2Ffoo.bar", False,
-                 id="RFC 9309 2.2.2, reserved characters in a query"),
+    pytest.param(
+        STAR + "Disallow: /foo/bar?baz=https://foo.bar",
+        "/foo/bar?baz=https%3A%2F%2Ffoo.bar",
+        False,
+        id="RFC 9309 2.2.2, reserved characters in a query",
+    ),
     pytest.param(STAR + "Disallow: /a%2fb", "/a/b", True, id="an escaped slash is no slash in a path"),
     pytest.param(STAR + "Disallow: /a%2fb", "/a%2Fb", False, id="escapes have no case"),
     pytest.param(STAR + "Disallow: /file-with-a-%2A.html", "/file-with-a-*.html", False, id="RFC 9309 2.2.3, escaped star"),
-    pytest.param(STAR + "Disallow: /file-with-a-%2A.html", "/file-with-a-b.html", True, id="RFC 9309 2.2.3, escaped star is no wildcard"),
+    pytest.param(
+        STAR + "Disallow: /file-with-a-%2A.html", "/file-with-a-b.html", True, id="RFC 9309 2.2.3, escaped star is no wildcard"
+    ),
     pytest.param(STAR + "Disallow: /foo-%24", "/foo-$", False, id="RFC 9309 2.2.3, escaped dollar"),
     pytest.param(STAR + "Disallow: /a b", "/a%20b", False, id="a space in the file"),
     pytest.param(STAR + "Disallow: /a # why", "/a", False, id="a comment ends the value"),
@@ -71,7 +81,7 @@ PATHS = [
     pytest.param("user-AGENT: *\ndisALLOW: /a", "/a", False, id="keys have no case"),
     pytest.param("User-agent: *\rDisallow: /a", "/a", False, id="CR ends a line"),
     pytest.param("User-agent: *\r\n\r\nDisallow: /a", "/a", False, id="CRLF ends a line, an empty line ends no group"),
-    pytest.param("\ufeffUser-agent: *\nDisallow: /a", "/a", False, id="a byte-order mark is no part of the first line (protego misses it)"),
+    pytest.param("\ufeffUser-agent: *\nDisallow: /a", "/a", False, id="a byte-order mark is no part of the first line (*)"),
     pytest.param("Disallow: /a", "/a", True, id="a rule before any user-agent counts for nobody"),
     pytest.param(STAR + "Disallow: a", "/a", True, id="a path that begins with neither slash nor star"),
     pytest.param(STAR + "Noindex: /a\nHost: x\nfoo\n\x00\n:\nDisallow: /b", "/b", False, id="unknown lines are passed over"),
@@ -79,7 +89,7 @@ PATHS = [
     pytest.param("User-agent *\nDisallow /a", "/a", False, id="Google: forgotten colons"),
     pytest.param("<!DOCTYPE html><html><body>Disallow: /</body></html>", "/a", True, id="a web page served as robots.txt"),
     pytest.param(b"User-agent: *\nDisallow: /\xff\nDisallow: /a", "/a", False, id="bytes that are no UTF-8"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "path", "expected"), PATHS)
@@ -101,25 +111,52 @@ AGENTS = [
     pytest.param(GROUPS, "baz", "/barbaz", False, id="the second of two agents of a group"),
     pytest.param(GROUPS, "FOO", "/foo", False, id="agents have no case"),
     pytest.param(GROUPS, "foo/2.0 (+https://foo.example)", "/foo", False, id="a whole User-Agent begins with its product"),
-    pytest.param(GROUPS, "fo", "/foo", True, id="fo is not foo (protego misses it)"),
+    pytest.param(GROUPS, "fo", "/foo", True, id="fo is not foo (*)"),
     pytest.param(GROUPS, "foobar", "/foo", True, id="foobar is not foo"),
     pytest.param("User-agent: foo-bar\nDisallow: /\n", "foo", "/a", True, id="foo is not foo-bar"),
-    pytest.param("User-agent: foo/1.0\nDisallow: /\n", "foo", "/a", False, id="a version in the line (protego misses it)"),
+    pytest.param("User-agent: foo/1.0\nDisallow: /\n", "foo", "/a", False, id="a version in the line (*)"),
     pytest.param("User-agent: foo bar\nDisallow: /\n", "foo", "/a", False, id="words after the product"),
-    pytest.param("User-agent: foo\nCrawl-delay: 5\nUser-agent: bar\nDisallow: /\n", "foo", "/a", False,
-                 id="Crawl-delay between two user-agent lines ends no group (protego misses it)"),
-    pytest.param("User-agent: foo\nSitemap: https://site.example/s.xml\nUser-agent: bar\nDisallow: /\n", "foo", "/a", False,
-                 id="Sitemap between two user-agent lines ends no group"),
-    pytest.param("User-agent: foo\nDisallow: /a\nUser-agent: bar\nDisallow: /b\nUser-agent: foo\nDisallow: /c\n", "foo", "/c", False,
-                 id="groups of one agent are one group"),
-    pytest.param("User-agent: foo\nDisallow: /a\nUser-agent: bar\nDisallow: /b\nUser-agent: foo\nDisallow: /c\n", "foo", "/b", True,
-                 id="groups of one agent do not take in others"),
-    pytest.param("User-agent: *\nDisallow: /a\nUser-agent: *\nDisallow: /b\n", "foo", "/a", False, id="groups of everybody are one group"),
-    pytest.param("User-agent: foo\n\nUser-agent: *\nDisallow: /\n", "foo", "/a", False,
-                 id="user-agent lines with nothing but an empty line between them name one group"),
+    pytest.param(
+        "User-agent: foo\nCrawl-delay: 5\nUser-agent: bar\nDisallow: /\n",
+        "foo",
+        "/a",
+        False,
+        id="Crawl-delay between two user-agent lines ends no group (*)",
+    ),
+    pytest.param(
+        "User-agent: foo\nSitemap: https://site.example/s.xml\nUser-agent: bar\nDisallow: /\n",
+        "foo",
+        "/a",
+        False,
+        id="Sitemap between two user-agent lines ends no group",
+    ),
+    pytest.param(
+        "User-agent: foo\nDisallow: /a\nUser-agent: bar\nDisallow: /b\nUser-agent: foo\nDisallow: /c\n",
+        "foo",
+        "/c",
+        False,
+        id="groups of one agent are one group",
+    ),
+    pytest.param(
+        "User-agent: foo\nDisallow: /a\nUser-agent: bar\nDisallow: /b\nUser-agent: foo\nDisallow: /c\n",
+        "foo",
+        "/b",
+        True,
+        id="groups of one agent do not take in others",
+    ),
+    pytest.param(
+        "User-agent: *\nDisallow: /a\nUser-agent: *\nDisallow: /b\n", "foo", "/a", False, id="groups of everybody are one group"
+    ),
+    pytest.param(
+        "User-agent: foo\n\nUser-agent: *\nDisallow: /\n",
+        "foo",
+        "/a",
+        False,
+        id="user-agent lines with nothing but an empty line between them name one group",
+    ),
     pytest.param("User-agent: foo\nDisallow:\n\nUser-agent: *\nDisallow: /\n", "foo", "/a", True, id="who may do all by name"),
     pytest.param("User-agent: *\nUser-agent: foo\nDisallow: /\n", "bar", "/a", False, id="everybody and foo in one group"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "agent", "path", "expected"), AGENTS)
@@ -129,9 +166,20 @@ def test_agents(text: str, agent: str, path: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("status", "may", "retry"),
-    [(200, False, False), (204, True, False), (301, True, False), (401, True, False), (403, True, False), (404, True, False),
-     (410, True, False), (429, False, True), (500, False, True), (503, False, True), (None, False, True)],
-)  # fmt: skip
+    [
+        (200, False, False),
+        (204, True, False),
+        (301, True, False),
+        (401, True, False),
+        (403, True, False),
+        (404, True, False),
+        (410, True, False),
+        (429, False, True),
+        (500, False, True),
+        (503, False, True),
+        (None, False, True),
+    ],
+)
 def test_statuses(status: int | None, may: bool, retry: bool) -> None:
     body = b"" if status == 204 else b"User-agent: *\nDisallow: /"
     robots = Robots.from_response(status, body)

@@ -14,12 +14,32 @@ from healtharchive.warc.charset import Kind, codec_of, decode, detect
 @pytest.mark.parametrize(
     ("label", "codec"),
     [
-        ("utf-8", "utf-8"), ("UTF8", "utf-8"), (" utf-8 ", "utf-8"), ('"utf-8"', "utf-8"), ("iso-8859-1", "cp1252"), ("latin1", "cp1252"),
-        ("us-ascii", "cp1252"), ("windows-1252", "cp1252"), ("iso-8859-15", "iso8859-15"), ("gb2312", "gb18030"), ("Shift_JIS", "cp932"),
-        ("euc-kr", "cp949"), ("utf-16", "utf-16-le"), ("utf-7", None), ("base64", None), ("rot13", None), ("undefined", None), ("mbcs", None),
-        ("unicode_escape", None), ("x" * 1000, None), ("a\0b", None), ("é", None), ("", None), (None, None),
+        ("utf-8", "utf-8"),
+        ("UTF8", "utf-8"),
+        (" utf-8 ", "utf-8"),
+        ('"utf-8"', "utf-8"),
+        ("iso-8859-1", "cp1252"),
+        ("latin1", "cp1252"),
+        ("us-ascii", "cp1252"),
+        ("windows-1252", "cp1252"),
+        ("iso-8859-15", "iso8859-15"),
+        ("gb2312", "gb18030"),
+        ("Shift_JIS", "cp932"),
+        ("euc-kr", "cp949"),
+        ("utf-16", "utf-16-le"),
+        ("utf-7", None),
+        ("base64", None),
+        ("rot13", None),
+        ("undefined", None),
+        ("mbcs", None),
+        ("unicode_escape", None),
+        ("x" * 1000, None),
+        ("a\0b", None),
+        ("é", None),
+        ("", None),
+        (None, None),
     ],
-)  # fmt: skip
+)
 def test_labels(label: str | None, codec: str | None) -> None:
     assert codec_of(label) == codec
 

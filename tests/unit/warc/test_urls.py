@@ -182,9 +182,12 @@ def test_what_is_normalized_has_parts_that_make_it_up(address: str) -> None:
     if url is not None:
         parts = split(url)
         assert parts.origin + parts.target == url
-        assert parts.host and parts.host == parts.host.lower() and parts.host.isascii()
+        assert parts.host
+        assert parts.host == parts.host.lower()
+        assert parts.host.isascii()
         assert 0 <= parts.port < 65536
-        assert "@" not in parts.host and "#" not in url
+        assert "@" not in parts.host
+        assert "#" not in url
 
 
 @given(ADDRESSES)
@@ -241,7 +244,7 @@ def test_the_surt_of_the_links_of_real_pages_is_surts() -> None:
 
     roots = ("python3.11/html", "postgresql-doc-15/html", "debian-reference-common/docs")
     pages = [page for root in roots for page in sorted((Path("/usr/share/doc") / root).rglob("*.html*"))[:150]]
-    urls = set()
+    urls: set[str] = set()
     for page in pages:
         payload = gzip.decompress(page.read_bytes()) if page.suffix == ".gz" else page.read_bytes()
         found = extract(payload, url=f"https://www.docs.example{page}", mime="text/html")
