@@ -49,8 +49,8 @@ def test_make_demo_ends_well_with_all_the_set_up(debian: Path, user: str) -> Non
 def test_a_missing_debian_package_is_named_with_its_command(debian: Path) -> None:
     broken = fresh_root.run(
         debian,
-        "cp -r /srv/healtharchive /tmp/c && rm -rf /tmp/c/.venv && cd /tmp/c && "
-        "mount --bind /dev/null /usr/lib/python3.11/ensurepip/__init__.py && make demo",
+        "cp -r /srv/healtharchive /tmp/c && rm -rf /tmp/c/.venv && cd /tmp/c && mv /usr/lib/python3.11/ensurepip /tmp/aside && "
+        "make demo; code=$?; mv /tmp/aside /usr/lib/python3.11/ensurepip; exit $code",
         timeout=60,
     )
     assert broken.returncode != 0

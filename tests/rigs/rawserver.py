@@ -67,12 +67,16 @@ class RawServer:
 
 @contextmanager
 def raw_server(
-    scripts: Mapping[str, Script | list[Script]], *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    scripts: Mapping[str, Script | list[Script]],
+    *,
+    tls: ssl.SSLContext | None = None,
+    host: str | None = None,
+    address: str = "127.0.0.1",
 ) -> Iterator[RawServer]:
-    """Serve `scripts` by path until the block ends; a list is served in turn, its last one for ever."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    """Serve `scripts` by path until the block ends; a list is served in turn, its last one for ever. `host` is named in URLs."""
+    listening = socket.create_server((address, 0))
     listening.settimeout(ACCEPT_SECONDS)
-    server = RawServer(listening.getsockname()[1], "https" if tls else "http", host)
+    server = RawServer(listening.getsockname()[1], "https" if tls else "http", host or address)
     turns = {path: (script if isinstance(script, list) else [script]) for path, script in scripts.items()}
     threads: list[threading.Thread] = []
 

@@ -175,7 +175,7 @@ def plain_view(payload: Payload, *, link: rewrite.Link) -> PlainView:
     mime, _, parameters = (payload.header("Content-Type") or "").partition(";")
     mime = mime.strip().lower()
     body = decoded_body(payload)
-    if mime in _HTML or (not mime and _looks_like_html(body)):
+    if mime in _HTML or (not mime and looks_like_html(body)):
         text = charset.decode(body, header=_charset(parameters), kind="html")
         page = rewrite.rewrite_html(text, url=payload.capture.url, link=link)
         return PlainView(page.encode("utf-8", "replace"), "text/html; charset=utf-8")
@@ -188,8 +188,9 @@ def plain_view(payload: Payload, *, link: rewrite.Link) -> PlainView:
     return PlainView(charset.decode(body, header=_charset(parameters), kind="text").encode("utf-8"), "text/plain; charset=utf-8")
 
 
-def _looks_like_html(body: bytes) -> bool:
-    return body[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
+def looks_like_html(body: bytes | memoryview) -> bool:
+    """Whether a body without a type is a page, as browsers see it."""
+    return bytes(body[:512]).lstrip().lower().startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
 
 
 def _charset(parameters: str) -> str | None:

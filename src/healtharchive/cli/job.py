@@ -15,7 +15,7 @@ import typer
 from healtharchive import db, journal
 from healtharchive.campaigns import profiles, sources
 from healtharchive.cli.context import opened
-from healtharchive.cli.job_views import balance_lines, frontier_path, job_json, job_lines, job_table, ledger_of, show_execution
+from healtharchive.cli.job_views import balance_lines, frontier_path, job_json, job_lines, job_table, ledger_of, show_execution, why
 from healtharchive.cli.parsing import group
 from healtharchive.cli.render import table
 from healtharchive.control import observe
@@ -164,7 +164,7 @@ def ledger(
             raise NotFound(f"Job {job_id} has no frontier on this machine.", hint=f"See: healtharchive show-job --id {job_id}")
         path = frontier_path(instance, job)
         listed = list(islice(frontier.urls(path, state), limit)) if state else []
-        rows = [(each.state, each.rule or each.reason, each.url) for each in listed]
+        rows = [(each.state, why(each), each.url) for each in listed]
         lines = [*balance_lines(counts), *(["", *table(["STATE", "WHY", "URL"], rows)] if state else [])]
         out.answer({"job_id": job_id, "ledger": counts, "found": sum(counts.values()), "urls": listed}, lines)
 

@@ -89,6 +89,13 @@ def balance_lines(counts: Mapping[str, int]) -> list[str]:
     return [f"{shown or '0'} = {sum(counts.values()):,} URLs found"]
 
 
+def why(found: frontier.FrontierUrl) -> str:
+    """Why a URL is in its state: in words where there are any, else the rule; a trap's words are only its sample."""
+    if found.state is UrlState.TRAP:
+        return f"{found.rule}: {found.reason}"
+    return found.reason or found.rule
+
+
 def ledger_of(instance: Instance, job: Job) -> dict[str, int] | None:
     """The states of a job's frontier; None where there is none, as on a machine that did not crawl it."""
     path = frontier_path(instance, job)

@@ -10,34 +10,29 @@ only.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 TAGS_UNCHECKED: Final = 2_000
-STEPS: Final = 16
 TAGS_SHALLOW: Final = 20_000  # their worst depth costs half a second
-REPEATS_MAX: Final = 2_000_000  # formatting elements times tags: half a million nodes, measured at 200 MB
+REPEATS_MAX: Final = 4_000_000  # open formatting elements times tags: at most a million nodes, 370 MB
 DEPTH_MAX: Final = 5_000
 PIECE_TAGS: Final = 1_000
 PIECE_BYTES: Final = 4 * 1024 * 1024  # a tree takes up to forty times its text
 PIECES_MAX: Final = 200
-LONG_TAG_BYTES: Final = 128 * 1024
+LONG_TAG_BYTES: Final = 256 * 1024
 
 # Only those with attributes: of equal ones the standard keeps three (its "Noah's Ark clause"), and an `a` ends the one before it.
 _NAMES: Final = b"(?=[bcefinstuBCEFINSTU])(?i:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)"
-_FORMATTING: Final = re.compile(rb"<" + _NAMES + rb"\s")
-_FORMATTING_TAG: Final = re.compile(rb"<(/?" + _NAMES + rb")(?=[\s/>])")
-_TAG: Final = re.compile(rb"<(/?(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u))(?=[\s/>])", re.IGNORECASE)
+_FORMATTING: Final = re.compile(rb"<(" + _NAMES + rb"(?=[\s/])|/" + _NAMES + rb"(?=[\s/>]))")
 _TAG: Final = re.compile(rb"<(/?[a-zA-Z][a-zA-Z0-9-]*+)")
 _VOID: Final = frozenset(
-    b"area base br col embed hr img input link meta source track wbr "
+    b"a area base br col embed hr img input link meta source track wbr "
     b"p li dt dd tr td th thead tbody tfoot option optgroup rp rt".split()  # ended by what follows, so that they never nest
 )
+_SLASH: Final = ord("/")
 # In steps of eight characters, as many as two attributes of distinct names need; 5,000 steps are at most 10,000 attributes.
 _ENDLESS_TAG: Final = re.compile(rb"""<[a-zA-Z](?:[^>"']{1,8}+|"[^"]*+"|'[^']*+'){5000,}+""")
-
-_SLASH: Final = ord("/")
 
 
 def pieces(markup: bytes) -> tuple[list[bytes], bool]:
@@ -54,35 +49,35 @@ def pieces(markup: bytes) -> tuple[list[bytes], bool]:
 
 
 def _repeats(markup: bytes, tags: int) -> bool:
-    if len(_FORMATTING.findall(markup)) * tags <= REPEATS_MAX:
-        return False
-    return _open_at_once(_FORMATTING_TAG.findall(markup)) * tags > REPEATS_MAX
+    names = _FORMATTING.findall(markup)
+    return len(names) * tags > REPEATS_MAX and _are_open(names, REPEATS_MAX // tags)
 
 
 def _is_deep(markup: bytes, tags: int) -> bool:
-    return tags > TAGS_SHALLOW and _open_at_once(_TAG.findall(markup)) > DEPTH_MAX
+    return tags > TAGS_SHALLOW and _are_open(_TAG.findall(markup), DEPTH_MAX)
 
 
-def _open_at_once(tags: Sequence[bytes]) -> int:
-    """How many elements are open at once: never less than there are, and at most a share of STEPS more.
+def _are_open(names: Sequence[bytes], limit: int) -> bool:
+    """Whether more than `limit` elements are open at once. Names that differ in case are told apart only if it matters."""
+    return _most_open(names) > limit and _most_open([name.lower() for name in names]) > limit
 
-    Counted step by step rather than tag by tag, which is ten times as fast. In one step with `started` and `ended` tags of a name, at
-    most `before + started` are open, and after it at most `max(started, before + started - ended)`, whatever their order: an end tag
-    without a start tag before it ends nothing.
-    """
-    still: Counter[bytes] = Counter()
-    most = 0
-    size = len(tags) // STEPS + 1
-    for start in range(0, len(tags), size):
-        step = Counter(tags[start : start + size])
-        started = [(name, count) for name, count in step.items() if name[0] != _SLASH and name.lower() not in _VOID]
-        most = max(most, still.total() + sum(count for _, count in started))
-        after: Counter[bytes] = Counter()
-        for name in {*still, *(name for name, _ in started)}:
-            left = max(step[name], still[name] + step[name] - step[b"/" + name])
-            if left > 0:
-                after[name] = left
-        still = after
+
+def _most_open(names: Sequence[bytes]) -> int:
+    """How many elements are open at once at most, each end tag ending one start tag of its name before it."""
+    still: dict[bytes, int] = {}
+    count = still.get
+    now = most = 0
+    for name in names:
+        if name[0] == _SLASH:
+            name = name[1:]
+            if left := count(name):
+                still[name] = left - 1
+                now -= 1
+        elif name not in _VOID:
+            still[name] = count(name, 0) + 1
+            now += 1
+            if now > most:
+                most = now
     return most
 
 

@@ -373,6 +373,8 @@ class Crawl:
         try:
             exchange = await self._fetcher.fetch(request)
         except FetchError as error:
+            if host.silent >= SILENT_AFTER - 1 and not error.is_local and await self._answers(host, claim):
+                host.silent = host.rests = 0  # its pages fail, not the host: each pays for its own tries
             self.failed(host, claim, error)
             return None
         self._local_failures = 0
@@ -381,6 +383,16 @@ class Crawl:
         wait = retry_after_seconds(exchange.header("retry-after"), exchange.started_at) if exchange.status in (429, 503) else None
         host.pace = host.pace.after(status=exchange.status, elapsed_ms=exchange.elapsed_ms, retry_after_seconds=wait)
         return exchange
+
+    async def _answers(self, host: HostQueue, claim: Claim) -> bool:
+        """Whether a host that fails page after page still answers for its robots.txt, as it did before. Nothing is stored."""
+        await asyncio.sleep(host.pace.delay_seconds)
+        try:
+            exchange = await self._fetcher.fetch(FetchRequest(self._gate.origin(split(claim.url).origin)[0].robots_url))
+        except FetchError:
+            return False
+        exchange.close()
+        return True
 
     def _settle(
         self, host: HostQueue, claim: Claim, exchange: Exchange, prior: PriorCapture | None, *, asked_if_changed: bool

@@ -209,7 +209,8 @@ def _not_connected(error: OSError, ip: str, port: int) -> FetchError:
         kind = "reset"
     # Without IPv6 here every IPv6 address is unreachable: that is the URL's trouble. Without IPv4 there is no network at all.
     is_local = error.errno in _OURS or (error.errno == errno.ENETUNREACH and ":" not in ip)
-    reason = error.strerror or str(error)
+    # asyncio puts "Connect call failed" and a tuple where the system's words were.
+    reason = os.strerror(error.errno) if error.errno else str(error)
     return FetchError(kind, f"no connection to {ip} port {port}: {reason}", is_local=is_local)
 
 

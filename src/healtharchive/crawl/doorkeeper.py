@@ -17,6 +17,7 @@ from healtharchive.crawl.outcome import Ending, of_failure, of_response
 from healtharchive.crawl.pacing import retry_after_seconds
 from healtharchive.crawl.queues import HostQueue
 from healtharchive.crawl.recorder import Stored
+from healtharchive.crawl.scope import Scope
 from healtharchive.warc.urls import normalize, url_key
 
 
@@ -56,6 +57,7 @@ class Doorkeeper:
         self._profile, self._crawl = profile, crawl
         self._gate, self._fetcher, self._committer = gate, fetcher, committer
         self._seed_origins = seed_origins
+        self._scope = Scope.of(profile)
 
     async def visit(self, host: HostQueue, origin: Origin, claim: Claim) -> None:
         """Fetch an origin's robots.txt, through up to five redirects, and open the gate accordingly."""
@@ -124,7 +126,7 @@ class Doorkeeper:
 
     def _sitemaps(self, origin: Origin) -> list[Found]:
         """Sitemaps that robots.txt names; for a seed's origin without one, where they usually lie."""
-        if origin.ending is not None:
+        if origin.ending is not None or not (origin.name in self._seed_origins or self._scope.has_origin(origin.name)):
             return []
         urls = [url for text in self._gate.sitemaps(origin) if (url := normalize(text, origin.robots_url))]
         if not urls and origin.name in self._seed_origins:

@@ -246,7 +246,10 @@ class Frontier:
         return int(self._db.execute("SELECT id FROM url WHERE key = ?", (key,)).fetchone()[0])
 
     def _host(self, url: str) -> int:
-        name = split(url).host
+        try:
+            name = split(url).host
+        except ValueError:
+            name = ""  # of a scheme that is not ours: counted and explained, never fetched
         found = self._hosts.get(name)
         if found is None:
             if len(self._hosts) >= HOSTS_REMEMBERED_MAX:

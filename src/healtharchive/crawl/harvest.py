@@ -43,7 +43,9 @@ class Harvest:
     def of(self, claim: Claim, exchange: Exchange, text: bytes) -> list[Found]:
         """New URLs named by a page's header and body, in their order. `text` is the decoded body."""
         extraction = links.extract(text, url=exchange.url, mime=exchange.mime, charset=exchange.charset, headers=exchange.headers)
-        return self.judge(claim, ((link.url, link.hop) for link in extraction.links))
+        found = self.judge(claim, ((link.url, link.hop) for link in extraction.links))
+        found += [_unfetched(claim, link.url, link.hop) for link in extraction.unfetched]
+        return found
 
     def of_sitemap(self, claim: Claim, text: bytes) -> list[Found]:
         """Pages and further sitemaps named by a sitemap."""
@@ -130,6 +132,11 @@ def seed(url: str) -> Found:
 def prerequisite(url: str, *, rule: str, via: int | None = None, redirects: int = 0) -> Found:
     """A robots.txt or a sitemap: needed to crawl well, and no page."""
     return Found(url, UrlState.PENDING, Hop.PREREQUISITE, redirects=redirects, via=via, rule=rule)
+
+
+def _unfetched(claim: Claim, url: str, hop: Hop) -> Found:
+    reason = f"no crawler of ours speaks {url.partition(':')[0]}"
+    return Found(url, UrlState.EXCLUDED, hop, claim.hops + 1, via=claim.id, rule="scheme", reason=reason)
 
 
 def seeds_of(profile: CrawlProfile) -> Sequence[str]:

@@ -153,22 +153,30 @@ def _document(markup: bytes, found: Collector, *, depth: int = 0) -> None:
     for part in parts:
         parser = LexborHTMLParser(part, options=LexborDocumentOptions.WO_EVENTS)
         nodes = parser.css(selector)
-        base = base or next((href for node in nodes if node.tag == "base" and (href := node.attributes.get("href"))), None)
+        tags = [node.tag for node in nodes]
+        if base is None and "base" in tags:
+            base = next((href for node in nodes if node.tag == "base" and (href := node.attributes.get("href"))), None)
         with found.below(base):
             if base is not None and (anchor := parser.css_first("a[href^='#']")) is not None:
                 found.add(anchor.attributes.get("href") or "", "a", "href", Hop.LINK)  # leads to the base, not to this page
-            seen: set[str] = set()
-            for node in nodes:
-                if node.tag == "a" and (attributes := node.attributes).keys() <= _PLAIN_LINK:
-                    # Nine of ten elements, and most of their addresses stand on the page more than once.
-                    address = attributes.get("href")
-                    if address and address not in seen:
-                        seen.add(address)
-                        _href("a", "href", address, attributes, found)
-                else:
-                    _element(node, found, depth)
-            if any(node.tag == "template" for node in nodes):
+            _elements(nodes, found, depth)
+            if "template" in tags:
                 _templates(parser, selector, found, depth)
+
+
+def _elements(nodes: list[LexborNode], found: Collector, depth: int) -> None:
+    seen: set[str] = set()
+    for node in nodes:
+        tag = node.tag
+        attributes = node.attributes
+        if tag == "a" and attributes.keys() <= _PLAIN_LINK:
+            # Nine of ten elements, and most of their addresses stand on the page more than once.
+            address = attributes.get("href")
+            if address and address not in seen:
+                seen.add(address)
+                _href("a", "href", address, attributes, found)
+        else:
+            _element(node, tag or "", attributes, found, depth)
 
 
 def _templates(parser: LexborHTMLParser, selector: str, found: Collector, depth: int) -> None:
@@ -178,14 +186,11 @@ def _templates(parser: LexborHTMLParser, selector: str, found: Collector, depth:
         if not fragments:
             return
         fragment = fragments.pop()
-        for node in fragment.css(selector):
-            _element(node, found, depth)
+        _elements(fragment.css(selector), found, depth)
         fragments += fragment.template_fragments()[::-1]
 
 
-def _element(node: LexborNode, found: Collector, depth: int) -> None:
-    tag = node.tag or ""
-    attributes = node.attributes
+def _element(node: LexborNode, tag: str, attributes: Attributes, found: Collector, depth: int) -> None:
     read_element = _ELEMENTS.get(tag)
     if read_element is not None:
         read_element(node, attributes, found)

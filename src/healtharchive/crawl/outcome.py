@@ -15,6 +15,7 @@ from healtharchive.crawl.engine import UrlState
 BACKOFF_FACTOR: Final = 6
 BACKOFF_SECONDS_MAX: Final = 900.0  # Heritrix: retryDelaySeconds
 CHALLENGE_BYTES: Final = 65_536  # a challenge is a small page; a large one that names a vendor is about it
+CHALLENGE_LINKS_MAX: Final = 32  # and one that leads nowhere; counting them takes a tenth of the time of looking for all vendors
 
 _REFUSALS: Final = frozenset({401, 402, 403, 407, 451, 999})
 _MISSING: Final = frozenset({404, 410})
@@ -116,7 +117,8 @@ def challenge(answer: Answer, text: bytes) -> str:
         value = answer.header(name)
         if value is not None and pattern.search(value):
             return who
-    if len(text) < CHALLENGE_BYTES and _QUICK.search(text):
+    is_a_page = len(text) >= CHALLENGE_BYTES or (answer.status == 200 and text.count(b"href=") > CHALLENGE_LINKS_MAX)
+    if not is_a_page and _QUICK.search(text):
         for who, pattern_ in _CHALLENGE_BODIES:
             if pattern_.search(text):
                 return who

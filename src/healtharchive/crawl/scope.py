@@ -119,12 +119,19 @@ class Scope:
 
     def covers(self, parts: UrlParts) -> bool:
         """Whether a URL lies in the scope of the seeds, before all other rules."""
-        site = _site(parts)
         if self.breadth == "path":
+            site = _site(parts)
             return any(site == place and parts.path.startswith(directory) for place, directory in self.directories)
-        if site in self.sites:
-            return True
-        return self.breadth == "domain" and self._is_below(site)
+        return self._has_site(parts)
+
+    def has_origin(self, origin: str) -> bool:
+        """Whether pages of an origin may be in scope, so that its site maps are worth reading: a CDN's name other people's."""
+        front = origin + "/"
+        return self._has_site(split(front)) or _find(self.include, front)
+
+    def _has_site(self, parts: UrlParts) -> bool:
+        site = _site(parts)
+        return site in self.sites or (self.breadth == "domain" and self._is_below(site))
 
     def _is_below(self, site: tuple[str, int]) -> bool:
         host, port = site

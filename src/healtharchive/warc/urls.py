@@ -19,6 +19,7 @@ URL_BYTES_MAX: Final = 16_384
 _NO_BASE: Final = "about:blank"  # a base that no relative reference can be joined to
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _HTTP: Final = ("http://", "https://")
+_OTHER_SCHEME: Final = re.compile(r"(?!https?:|javascript:)[a-z][a-z0-9+.-]*://[^/?#]")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -61,6 +62,21 @@ def normalize(url: str, base: str | None = None) -> str | None:
         if at >= 0:
             href = href[:start] + href[at + 1 :]
     return href if len(href) <= URL_BYTES_MAX else None
+
+
+def unfetched(url: str, base: str | None = None) -> str | None:
+    """The href of an address that names a host by a scheme that we do not speak, such as `ftp` or `gopher`; else None.
+
+    Such a link is no page that we could have, but somebody will ask why it is not there. What names no host (`mailto:`,
+    `data:`, `javascript:`) is no address of anything.
+    """
+    if len(url) > URL_BYTES_MAX:
+        return None
+    try:
+        href = join_url(base or _NO_BASE, url)
+    except ValueError:
+        return None
+    return href if _OTHER_SCHEME.match(href) and len(href) <= URL_BYTES_MAX else None
 
 
 def encode_query(url: str, charset: str) -> str:

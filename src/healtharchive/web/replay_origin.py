@@ -78,7 +78,9 @@ def _own_files(app: FastAPI, site: _Site) -> None:
         path = assets.player()
         if path is None:
             return Response(assets.missing() or "", 404, media_type="text/plain")
-        return Response(path.read_bytes(), media_type="text/javascript", headers=dict(security.WORKER))
+        # In one file, because what is first in it listens first.
+        script = (serving.STATIC / "warden.js").read_bytes() + path.read_bytes()
+        return Response(script, media_type="text/javascript", headers=dict(security.WORKER))
 
     @app.get(f"/{RESERVED}/licences")
     def licences() -> Response:
@@ -105,6 +107,9 @@ class _Site:
         self.player = Player(reading, origins)
 
     def answer(self, request: Request) -> Response:
+        if request.headers.get("service-worker") is not None:
+            # An archived script as a worker of this origin would answer in the archive's name until its reader clears the browser.
+            return self.player.absent(request, "invalid")
         raw = request.scope.get("raw_path") or request.url.path.encode()
         path = raw.decode("latin-1").partition("?")[0].removeprefix("/")
         query = request.scope["query_string"].decode("latin-1")
@@ -165,7 +170,11 @@ class _Site:
         target = _redirect_target(payload)
         if target is not None:
             headers["X-Orig-Location"] = target
-        return _as_recorded(payload, 200, headers)
+        answer = _as_recorded(payload, 200, headers)
+        if "content-type" not in answer.headers and replay.looks_like_html(answer.body):
+            # Browsers take it for a page. The worker has to know, or its scripts run without the guard.
+            answer.headers["Content-Type"] = "text/html"
+        return answer
 
     def _raw_headers(self, request: Request, asked: Asked, payload: Payload) -> dict[str, str]:
         headers = memento(self.origins.links(request), asked, payload.capture) | dict(security.RAW)
@@ -189,7 +198,7 @@ class _Site:
         if target is not None and target != payload.capture.url:
             return RedirectResponse(link(target, rewrite.Use.FRAME), 302, latin(headers))
         view = replay.plain_view(payload, link=link)
-        return Response(view.body, payload.status if payload.status >= 400 else 200, latin(headers), view.content_type)
+        return Response(view.body, payload.status if 400 <= payload.status <= 599 else 200, latin(headers), view.content_type)
 
     def _document(self, request: Request, asked: Asked, payload: Payload) -> Response:
         headers = memento(self.origins.links(request), asked, payload.capture) | dict(security.DOCUMENT)

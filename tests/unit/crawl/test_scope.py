@@ -94,6 +94,21 @@ def test_several_seeds_are_several_sites() -> None:
     assert rule(two, "https://b.example/y") == "-out-of-scope"
 
 
+@pytest.mark.parametrize(
+    ("breadth", "origin", "expected"),
+    [
+        ("host", "https://site.example", True),
+        ("path", "https://site.example", True),
+        ("path", "https://docs.example", True),  # included
+        ("host", "https://sub.site.example", False),
+        ("domain", "https://sub.site.example", True),
+        ("domain", "https://cdn.example", False),
+    ],
+)
+def test_whose_site_maps_are_read(breadth: str, origin: str, expected: bool) -> None:
+    assert scope(scope=breadth, include=("//docs.example/",)).has_origin(origin) is expected
+
+
 class TestRequisites:
     """What a page in scope shows is fetched wherever it lies, but an embed of an embed of an embed is somebody else's site."""
 
