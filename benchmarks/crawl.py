@@ -4,7 +4,7 @@
 
 The site is the HTML of Debian's documentation packages, served by nginx on loopback with precompressed files, so that the
 server takes as little of the machine as it can. Politeness is off. Rounds are interleaved. A page is an answer 200 in nginx's
-log; wall time and CPU are those of the whole process, from its start to its end, so that our start-up counts against us.
+log; wall time, CPU and memory are those of all of a tool's processes from start to end, so that our start-up counts against us.
 Loopback has no latency: rates are upper bounds, ratios and CPU per page are what carries over. Then the frontier with a million
 URLs: memory and resume of a real engine.
 """
@@ -19,8 +19,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +47,7 @@ COMPRESSED = {".html", ".css", ".js", ".txt", ".svg", ".xml"}
 ROOT = Path(__file__).resolve().parents[1]
 MILLION = 1_000_000
 LEASE_SECONDS = 3600.0
+LOOK_SECONDS = 0.5
 
 SPIDER = """
 import io
@@ -135,16 +138,44 @@ def build_site(root: Path, copies: int) -> None:
             path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 6))
 
 
+@contextmanager
+def peak_of(process: int) -> Iterator[list[int]]:
+    """The most memory (KiB) that a process and its children held at once; pages that they share count once."""
+    peaks, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS):
+            with suppress(OSError, IndexError):  # one of them ended meanwhile
+                peaks.append(memory_of(process))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        over.set()
+        thread.join()
+
+
+def memory_of(process: int) -> int:
+    """KiB of a process and its children, by the kernel's proportional set size. Raises OSError if it is gone."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    rollups = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in (process, *children)]
+    return sum(int(rollup.partition("\nPss:")[2].split()[0]) for rollup in rollups)
+
+
 def timed(tool: str, server: Nginx, argv: Sequence[str | Path], directory: Path, warcs: Callable[[], Sequence[Path]]) -> Run:
     """Run a tool to its end in `directory`; its own CPU and memory, and its answers by nginx's log."""
     before = len(server.accesses())
+    os.sync()  # what the tool before wrote is not this one's to wait for
     with open(directory / "output.log", "wb") as output:
         started = time.monotonic()
         process = subprocess.Popen(
             [str(part) for part in argv], cwd=directory, stdout=output, stderr=output, stdin=subprocess.DEVNULL
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - started
+        with peak_of(process.pid) as peak:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     answers = [access for access in server.accesses()[before:] if access.status == 200]
     if not answers:
@@ -154,7 +185,7 @@ def timed(tool: str, server: Nginx, argv: Sequence[str | Path], directory: Path,
         pages=len(answers),
         wall_seconds=wall,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
+        peak_mb=max(peak) / 1024,
         wire_mb=sum(access.sent_bytes for access in answers) / 1e6,
         warc_mb=sum(path.stat().st_size for path in warcs()) / 1e6,
     )
@@ -218,10 +249,14 @@ def median(runs: Sequence[Run], value: Callable[[Run], float]) -> float:
 
 
 def table(runs: dict[str, list[Run]]) -> None:
-    print(f"{'tool':<15} {'runs':>4} {'pages':>6} {'pages/s':>8} {'MB/s':>6} {'CPU ms/page':>12} {'peak MB':>8} {'WARC MB':>8}")
+    print(
+        f"{'tool':<15} {'runs':>4} {'pages':>6} {'pages/s':>8} {'MB/s':>6} {'CPU ms/page':>12} {'peak MB':>8} {'WARC MB':>8}"
+        "  pages/s of each run"
+    )
     for tool, done in runs.items():
         cells = [median(done, value) for value in (_pages, _rate, _wire_rate, _cpu, _peak, _warc)]
-        print("{:<15} {:>4} {:>6.0f} {:>8.0f} {:>6.1f} {:>12.2f} {:>8.0f} {:>8.1f}".format(tool, len(done), *cells))
+        each = " ".join(f"{run.rate:.0f}" for run in done)
+        print("{:<15} {:>4} {:>6.0f} {:>8.0f} {:>6.1f} {:>12.2f} {:>8.0f} {:>8.1f}".format(tool, len(done), *cells) + f"  {each}")
 
 
 def _pages(run: Run) -> float:
@@ -286,8 +321,9 @@ def frontier(server: Nginx, directory: Path) -> None:
             sys.exit(f"the engine ended:\n{(directory / 'output.log').read_text()[-3000:]}")
         time.sleep(0.005)
     resumed = time.monotonic() - started
-    time.sleep(5)
-    peak = int(Path(f"/proc/{process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    with peak_of(process.pid) as held:
+        time.sleep(5)
+    peak = max(held) / 1024
     process.terminate()
     process.wait()
     pages = len(server.accesses()) - before
@@ -297,7 +333,7 @@ def frontier(server: Nginx, directory: Path) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--copies", type=int, default=2, help="of the site's 1,731 pages, so that start-up does not decide")
+    options.add_argument("--copies", type=int, default=3, help="of the site's 1,731 pages, so that start-up does not decide")
     options.add_argument("--scrapy-rounds", type=int, default=1)
     options.add_argument("--no-frontier", action="store_true")
     arguments = options.parse_args()
@@ -312,7 +348,8 @@ def main() -> None:
                 tools: list[Callable[[Nginx, Path], Run | None]] = [ours, wget, lambda s, d: ours(s, d, fsync=False)]
                 if number < arguments.scrapy_rounds:
                     tools.append(scrapy)
-                for position, tool in enumerate(tools):
+                first = number % len(tools)  # nobody comes first, or after the same rival, in each round
+                for position, tool in enumerate(tools[first:] + tools[:first]):
                     directory = base / f"run-{number}-{position}"
                     directory.mkdir()
                     run = tool(server, directory)

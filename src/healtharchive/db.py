@@ -7,6 +7,7 @@ SQLite (`BEGIN IMMEDIATE`), so a transaction that reads and then writes cannot f
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -222,9 +223,17 @@ def _clear_errors(url: URL) -> Iterator[None]:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
         raise StorageUnavailable(f"The database {shown} cannot be used: {reason}.", hint="Nothing was changed.") from error
     except DBAPIError as error:
+        if _is_damage(error.orig):
+            hint = "Nothing was changed. Keep the file; restore a backup, or recover what can be read: sqlite3 FILE .recover"
+            raise StorageUnavailable(f"The database {shown} is damaged: {error.orig}.", hint=hint) from error
         if not error.connection_invalidated:
             raise
         raise StorageUnavailable(f"The connection to {shown} was lost.", hint="The transaction was rolled back.") from error
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that its file is not one, or not a sound one. The low byte is the code that extended ones refine."""
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _alembic_config() -> Config:

@@ -312,6 +312,71 @@ def test_the_torture_page_without_scripts_runs_and_fetches_nothing(room: Reading
         assert page.url.startswith(f"{room.replay}/en/torture/")
 
 
+_CLIENT_ORDERS = """async () => {
+  const container = parent.navigator.serviceWorker, told = [];
+  container.addEventListener("message", (event) => told.push(event.data.msg_type));
+  container.startMessages();
+  for (const order of [
+    { msg_type: "addColl", name: "hc", type: "live", skipExisting: false, file: { sourceUrl: `proxy:${location.origin}/x/` } },
+    { msg_type: "removeColl", name: "torture" },
+    { msg_type: "listAll" },
+  ]) container.controller.postMessage(order);
+  const answer = await parent.fetch("/api/c/torture", { method: "DELETE" });
+  const register = Object.getPrototypeOf(container).register;
+  const workers = [];
+  for (const path of ["/-/worker/torture/ir_/", "/torture/ir_/", "/-/plain/en/torture//", "/-/document/en/torture//"]) {
+    try { await register.call(container, `${location.origin}${path}https://torture.example/takeover.js`); workers.push(path); }
+    catch { /* as it should be */ }
+  }
+  await new Promise((done) => setTimeout(done, 1000));
+  return { told, api: answer.status, workers };
+}"""
+
+
+def test_the_worker_takes_no_orders_from_an_archived_page(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        seen.page.goto(f"{room.replay}/en/torture/{TORTURE_AT}/{exhibits.TORTURE}/second")
+        copy = seen.copy()
+        expect(copy.locator("h1")).to_have_text("The second page", timeout=_WAIT_MS)
+        assert copy.evaluate(_CLIENT_ORDERS) == {"told": [], "api": 404, "workers": []}
+
+
+@pytest.mark.parametrize("form", ["ir_", "id_"])
+def test_raw_is_raw_also_when_the_worker_runs(room: ReadingRoom, sealed: Browser, form: str) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/en/torture/{TORTURE_AT}/{exhibits.TORTURE}/second")
+        expect(seen.copy().locator("h1")).to_be_visible(timeout=_WAIT_MS)
+        answer = page.goto(f"{room.replay}/torture/{TORTURE_AT}{form}/{exhibits.TORTURE}/")
+        assert answer is not None
+        assert answer.from_service_worker
+        assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+        assert page.locator("#report li").count() == 0
+
+
+def test_a_copy_in_a_window_of_its_own_comes_under_the_bar(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        page = seen.page
+        page.goto(f"{room.replay}/en/torture/{TORTURE_AT}/{exhibits.TORTURE}/second")
+        expect(seen.copy().locator("h1")).to_be_visible(timeout=_WAIT_MS)
+        page.goto(f"{room.replay}/torture/{TORTURE_AT}mp_/{exhibits.TORTURE}/second?a=1")
+        assert page.url == f"{room.replay}/torture/{TORTURE_AT}/{exhibits.TORTURE}/second?a=1"
+
+
+def test_a_drawing_opens_without_its_scripts(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        seen.page.goto(f"{room.replay}/en/torture/{TORTURE_AT}/{exhibits.TORTURE}/drawing.svg")
+        expect(seen.page.locator("#note")).to_be_hidden(timeout=_WAIT_MS)
+        assert seen.copy().locator("#drawn").text_content() == "drawn"
+
+
+def test_a_copy_without_a_body_does_not_keep_the_reader_waiting(room: ReadingRoom, sealed: Browser) -> None:
+    with reader(sealed) as seen:
+        seen.page.goto(f"{room.replay}/en/torture/{TORTURE_AT}/{exhibits.TORTURE}/nothing")
+        expect(seen.page.locator("#copy")).to_be_visible(timeout=_WAIT_MS)
+        expect(seen.page.locator("#note")).to_be_hidden(timeout=_WAIT_MS)
+
+
 # -- honest absence ----------------------------------------------------------------------------------------------------
 
 

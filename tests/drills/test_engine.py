@@ -278,6 +278,20 @@ def test_a_full_disk_is_our_failure_and_loses_nothing(server: Nginx, tmp_path: P
     assert set(captured_urls(b"".join(path.read_bytes() for path in job.warcs())).values()) == {1}
 
 
+def test_the_process_that_reads_links_may_die_and_the_crawl_goes_on(server: Nginx, tmp_path: Path) -> None:
+    job = CrawledJob(tmp_path / "job", impolite(server.url("many"), min_delay_ms=10, max_delay_ms=10))
+    engine = job.start()
+    _wait_for(job, '"captured": [1-9]')
+    (reader,) = Path(f"/proc/{engine.process.pid}/task/{engine.process.pid}/children").read_text().split()
+    os.kill(int(reader), signal.SIGKILL)
+    assert end_of(job.wait(engine)) is End.COMPLETE
+    states = [row.rule if row.state == UrlState.FAILED else row.state for row in job.urls().values() if row.hop != "P"]
+    # All but the page that it was reading just then, if there was one.
+    assert states.count(UrlState.CAPTURED) >= 300
+    assert states.count(UrlState.CAPTURED) + states.count("links_unread") == 301
+    assert not Path(f"/proc/{engine.process.pid}").exists()
+
+
 def _wait_for(job: CrawledJob, text: str, seconds: float = 10.0) -> None:
     path = job.attempt_directory() / "progress.jsonl"
     deadline = time.monotonic() + seconds

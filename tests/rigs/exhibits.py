@@ -207,6 +207,10 @@ document.getElementById("open").onclick = () => {{ report("window", window.open(
 # The embed comes last: wabac 2.27 makes a frame of it and writes the frame's end tag into the next script.
 
 
+_TORTURE_DRAWING = """<svg xmlns="http://www.w3.org/2000/svg"><text id="drawn" y="20">drawn</text>
+<script>document.getElementById("drawn").textContent = "ran"; new WebSocket("wss://outside.example/drawing");</script></svg>"""
+
+
 def torture_site() -> list[Answer]:
     """The page, and what of its two captured hosts it needs."""
     when = at(2025, 5, 6)
@@ -225,7 +229,10 @@ def torture_site() -> list[Answer]:
         Answer(f"{CDN}/module.js", 'export const word = "archived";', when, mime="text/javascript", headers=cross),
         Answer(f"{CDN}/late.js", 'report("late", "ran");', when, mime="text/javascript"),
         Answer(f"{CDN}/frame.html", f"<p>framed</p><img src='{OUTSIDE}/frame.png'>", when),
-    ]
+        Answer(f"{TORTURE}/takeover.js", "addEventListener('fetch', (e) => e.respondWith(new Response('forged')))", when, mime="text/javascript"),
+        Answer(f"{TORTURE}/drawing.svg", _TORTURE_DRAWING, when, mime="image/svg+xml"),
+        Answer(f"{TORTURE}/nothing", "", when, status=204),
+    ]  # fmt: skip
 
 
 def furnish(instance: Instance) -> Archive:

@@ -310,10 +310,22 @@ class _Run:
                 state,
                 _State(state.generation, state.building, state.next_offset, state.record_count, False, self._finding()),
             )
-            if state.building is not None:
+            generation = state.writes
+            if state.building is not None and self._is_shorter():
+                generation = state.generation
+                conn.execute(sa.delete(capture_next).where(capture_next.c.warc_id == self._warc.id))
+                self._findings.append("it is shorter than when it was sealed, so its index was left as it was")
+            elif state.building is not None:
                 self._swap(conn, state)
             done = sa.update(index_state).where(c.warc_id == self._warc.id)
-            conn.execute(done.values(generation=state.writes, building=None, is_complete=True))
+            conn.execute(done.values(generation=generation, building=None, is_complete=True, finding=self._finding()))
+
+    def _is_shorter(self) -> bool:
+        """Whether the file has lost its end since it was sealed, or all of it: what is still known of it must not go as well."""
+        try:
+            return self._path.stat().st_size < self._warc.size_bytes
+        except OSError:
+            return True
 
     def _swap(self, conn: Connection, state: _State) -> None:
         """In one transaction: old rows out, new rows in, each under the id that its record had before."""

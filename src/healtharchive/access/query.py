@@ -129,7 +129,8 @@ def parse(
         sources=_merged(found.sources, sources),
         languages=_merged(found.languages, (_language(value) for value in languages)),
         mimes=_merged(found.mimes, (value.lower() for value in mimes)),
-        statuses=tuple(dict.fromkeys((*found.statuses, *statuses))),
+        # What no server answers finds nothing, and must not be too large for the index's column.
+        statuses=tuple(dict.fromkeys((*found.statuses, *(min(max(code, 0), 1000) for code in statuses)))),
         date_from=max((d for d in (found.date_from, date_from) if d), default=None),
         date_to=min((d for d in (found.date_to, date_to) if d), default=None),
         view=view,
@@ -243,7 +244,7 @@ class _Builder:
             excluded=tuple(f for f in self.filters if f.excluded),
             date_from=self.date_from,
             date_to=self.date_to,
-            notes=tuple(self.notes),
+            notes=tuple(dict.fromkeys(self.notes)),
         )
 
 

@@ -19,6 +19,7 @@ from healtharchive.access import captures, rewrite
 from healtharchive.access.model import Capture, Payload
 from healtharchive.errors import NotFound, StorageUnavailable
 from healtharchive.warc import charset, coding, urls
+from healtharchive.warc.reader import WarcDamaged
 
 ALL: Final = "all"
 """The collection of every source."""
@@ -116,16 +117,20 @@ def open_copy(conn: Connection, jobs_root: Path, capture: Capture) -> Payload:
 def read_member(jobs_root: Path, capture: Capture) -> bytes:
     """A capture's record as it lies in its file. Of a compressed WARC it is a gzip member, and so a whole WARC by itself.
 
-    Raises StorageUnavailable if the file cannot be read, NotFound if it is one that has no records at offsets.
+    Raises StorageUnavailable if the file cannot be read, NotFound if it is one that has no records at offsets, WarcDamaged if
+    it is shorter than it was.
     """
     if capture.length <= 0:
         raise NotFound(f"The record of capture {capture.id} cannot be read by itself: its file was compressed as one piece.")
     try:
         with (jobs_root / capture.warc_path).open("rb") as file:
             file.seek(capture.offset)
-            return file.read(capture.length)
+            member = file.read(capture.length)
     except OSError as error:
         raise _away(capture, error) from error
+    if len(member) < capture.length:
+        raise WarcDamaged(f"{capture.warc_name} ends within the record of capture {capture.id}.")
+    return member
 
 
 def _away(capture: Capture, error: OSError) -> StorageUnavailable:

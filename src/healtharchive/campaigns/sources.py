@@ -21,6 +21,7 @@ from healtharchive.settings import Settings
 from healtharchive.warc import urls
 
 NAME_LENGTH_MAX = 63
+SEED_SHOWN_MAX = 200  # characters of one that is no URL, in the sentence that says so
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 # `imports` is the directory of foreign WARCs beside those of the sources; `all` means every source in requests; the others are
 # first segments of addresses on the replay origin (the player's worker keeps `static` and `api` for itself).
@@ -118,7 +119,9 @@ def check_seeds(seeds: Iterable[str]) -> tuple[str, ...]:
         href = urls.normalize(seed.strip())
         if href is None:
             hint = f"Did you mean https://{seed.strip()}?" if _looks_like_host(seed.strip()) else ""
-            raise UsageError(f"'{seed}' is not a URL that can be crawled.", expected="http:// or https:// with a host", hint=hint)
+            shown = seed if len(seed) <= SEED_SHOWN_MAX else seed[:SEED_SHOWN_MAX] + "…"
+            expected = "http:// or https:// with a host"
+            raise UsageError(f"'{shown}' is not a URL that can be crawled.", expected=expected, hint=hint)
         normal[href] = None
     if not normal:
         raise UsageError("A source needs at least one seed URL.")

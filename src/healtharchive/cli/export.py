@@ -11,15 +11,15 @@ from sqlalchemy.engine import Connection
 
 from healtharchive.campaigns import sources
 from healtharchive.cli.context import opened
-from healtharchive.cli.parsing import group
-from healtharchive.cli.render import Output, ReaderGone, size
+from healtharchive.cli.parsing import NUMBER_MAX, group
+from healtharchive.cli.render import Output, size
 from healtharchive.errors import NotFound, Refused, StorageUnavailable, UsageError
 from healtharchive.jobs import queries
 
 app = group("Give out what is archived in formats that other tools read.")
 
 Source = Annotated[str | None, typer.Option(help="Only captures of this source.")]
-JobId = Annotated[int | None, typer.Option("--job", help="Only captures of this job.")]
+JobId = Annotated[int | None, typer.Option("--job", max=NUMBER_MAX, help="Only captures of this job.")]
 
 
 @app.command()
@@ -82,17 +82,15 @@ def wacz(
             except FileExistsError as error:
                 raise _taken(output) from error
             except OSError as error:
-                raise _unwritable(output, error) from error
+                raise _unreadable(error, instance.jobs_root) or _unwritable(output, error) from error
         out.answer({"output": output, "summary": summary}, [f"{size(output.stat().st_size)} in {output}."])
 
 
 def _to_reader(conn: Connection, out: Output, source: str | None, job_id: int | None, for_replay: bool) -> None:
     from healtharchive.access.export import export_cdxj
 
-    try:
-        export_cdxj(conn, out.raw, source=source, job_id=job_id, for_replay=for_replay)
-    except BrokenPipeError as error:
-        raise ReaderGone from error
+    with out.raw() as stream:
+        export_cdxj(conn, stream, source=source, job_id=job_id, for_replay=for_replay)
 
 
 def _require_known(conn: Connection, source: str | None, job_id: int | None) -> None:
@@ -120,6 +118,15 @@ def _publish(beside: Path, output: Path) -> None:
 
 def _taken(output: Path) -> Refused:
     return Refused(f"{output} exists already; it was left as it is.", hint="Choose another name.")
+
+
+def _unreadable(error: OSError, jobs_root: Path) -> StorageUnavailable | None:
+    """That a WARC is away or cannot be read; None if it was another file."""
+    name = error.filename
+    if not isinstance(name, str | os.PathLike) or not Path(name).is_relative_to(jobs_root):
+        return None
+    what = f"{os.fspath(name)} cannot be read: {error.strerror or error}."
+    return StorageUnavailable(what, hint="Nothing was exported. What else is damaged: healtharchive verify")
 
 
 def _unwritable(output: Path, error: OSError) -> StorageUnavailable:

@@ -8,13 +8,14 @@ import typer
 
 from healtharchive import journal
 from healtharchive.cli.context import opened
+from healtharchive.cli.parsing import NUMBER_MAX
 from healtharchive.errors import ExitCode
 from healtharchive.jobs import queries
 
 
 def index(
     ctx: typer.Context,
-    job_id: Annotated[int | None, typer.Option("--job", help="Only the WARCs of this job.")] = None,
+    job_id: Annotated[int | None, typer.Option("--job", max=NUMBER_MAX, help="Only the WARCs of this job.")] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Read every WARC again; readers see the old index until the new one is complete.")
     ] = False,

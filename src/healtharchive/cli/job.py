@@ -15,8 +15,17 @@ import typer
 from healtharchive import db, journal
 from healtharchive.campaigns import profiles, sources
 from healtharchive.cli.context import opened
-from healtharchive.cli.job_views import balance_lines, frontier_path, job_json, job_lines, job_table, ledger_of, show_execution, why
-from healtharchive.cli.parsing import group
+from healtharchive.cli.job_views import (
+    balance_lines,
+    frontier_path,
+    job_json,
+    job_lines,
+    job_table,
+    ledger_of,
+    show_execution,
+    why,
+)
+from healtharchive.cli.parsing import NUMBER_MAX, group
 from healtharchive.cli.render import table
 from healtharchive.control import observe
 from healtharchive.control.execute import execute
@@ -24,15 +33,15 @@ from healtharchive.control.model import JobFacts, Plan
 from healtharchive.control.requests import jobs as requests
 from healtharchive.crawl import frontier
 from healtharchive.crawl.engine import UrlState
-from healtharchive.errors import NotFound
+from healtharchive.errors import NotFound, StorageUnavailable
 from healtharchive.instance import Instance
 from healtharchive.jobs import queries, queue
 from healtharchive.jobs.model import Attempt, Status
 
 app = group("Crawls: one source each, resumed until complete, then indexed.")
 
-JobId = Annotated[int, typer.Argument(metavar="ID", help="The job.")]
-IdOption = Annotated[int, typer.Option("--id", help="The job.")]
+JobId = Annotated[int, typer.Argument(metavar="ID", max=NUMBER_MAX, help="The job.")]
+IdOption = Annotated[int, typer.Option("--id", max=NUMBER_MAX, help="The job.")]
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only jobs of this source.")]
 StatusOption = Annotated[Status | None, typer.Option("--status", help="Only jobs of this status.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
@@ -70,7 +79,7 @@ def list_jobs(
     ctx: typer.Context,
     source: SourceOption = None,
     status: StatusOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=NUMBER_MAX, help="At most so many.")] = 50,
 ) -> None:
     """Jobs, newest first."""
     with opened(ctx) as (instance, out):
@@ -139,7 +148,7 @@ def logs(
     ctx: typer.Context,
     job_id: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job's attempt ends.")] = False,
-    attempt: Annotated[int | None, typer.Option(help="Number of the attempt; the last one if not given.")] = None,
+    attempt: Annotated[int | None, typer.Option(max=NUMBER_MAX, help="Number of the attempt; the last one if not given.")] = None,
 ) -> None:
     """What an attempt reported: its events, one a line; with --json as they were written."""
     from healtharchive.cli.logs import show_events
@@ -153,7 +162,7 @@ def ledger(
     ctx: typer.Context,
     job_id: JobId,
     state: Annotated[UrlState | None, typer.Option(help="List the URLs of this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many URLs.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, max=NUMBER_MAX, help="At most so many URLs.")] = 1000,
 ) -> None:
     """Every URL that a job ever found is in exactly one state; the states add up to what was found."""
     with opened(ctx) as (instance, out):
@@ -196,10 +205,10 @@ def recover_stale_jobs(
 
 def reset_retry_count(
     ctx: typer.Context,
-    ids: Annotated[list[int] | None, typer.Option("--id", help="A job; may be given many times.")] = None,
+    ids: Annotated[list[int] | None, typer.Option("--id", max=NUMBER_MAX, help="A job; may be given many times.")] = None,
     source: SourceOption = None,
     status: StatusOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many jobs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=NUMBER_MAX, help="At most so many jobs.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why; required for more than one job.")] = None,
     apply: Apply = False,
 ) -> int:
@@ -222,7 +231,11 @@ def _show(ctx: typer.Context, job_id: int) -> None:
             job = queries.get(conn, job_id)
             attempts = queries.attempts(conn, job_id)
             now = db.now(conn)
-        counts = ledger_of(instance, job)
+        try:
+            counts = ledger_of(instance, job)
+        except StorageUnavailable as error:  # the job's row and attempts are all the more wanted
+            counts = None
+            out.note(str(error))
         out.answer(
             {"job": job_json(job), "attempts": attempts, "ledger": counts, "combined_log_path": _log_path(instance, attempts)},
             job_lines(job, attempts, counts, now),

@@ -41,7 +41,7 @@ def note(job: Job, now: datetime) -> str:
         return "pause asked for; stops at the next checkpoint"
     if job.status in CLAIMABLE and job.next_attempt_at > now:
         left = (job.next_attempt_at - now).total_seconds()
-        return f"{why}; next attempt in {ago(left)}".removeprefix("; ")
+        return f"{why.rstrip('.')}; next attempt in {ago(left)}".removeprefix("; ")
     if is_parked(job):
         return f"parked: {why}; resume it: healtharchive job resume {job.id}"
     if job.status is Status.PAUSED:

@@ -93,6 +93,7 @@ class Line:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code (errors.ExitCode, 130 when interrupted)."""
+    _replace_closed_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     out = Output(as_json="--json" in words)
     try:
@@ -104,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return READER_GONE
     except HealthArchiveError as error:
         out.error(error)
+        _swallow_unwritten()
         return int(error.exit_code)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -123,6 +125,10 @@ def split(words: Sequence[str]) -> Line:
     as_json = False
     rest: list[str] = []
     pending = list(words)
+    for word in words:
+        if not _is_text(word):
+            hint = "Run it in a UTF-8 locale, such as LC_ALL=C.UTF-8."
+            raise UsageError(f"The word {word!a} of the command line is no text in this locale's character set.", hint=hint)
     while pending:
         word = pending.pop(0)
         if word == "--":
@@ -186,9 +192,29 @@ def _run(command: Command, arguments: list[str], line: Line, out: Output) -> int
     return int(ExitCode.USAGE if bare_group else code or ExitCode.OK)
 
 
+def _is_text(word: str) -> bool:
+    """Whether a word was decoded whole: bytes that the locale has no characters for come as surrogates, which nothing stores."""
+    return word.isascii() or not any("\ud800" <= character <= "\udfff" for character in word)
+
+
 def _unexpected(error: Exception) -> HealthArchiveError:
     what = f"A fault of ours: {type(error).__name__}: {error}".rstrip(".") + "."
     return HealthArchiveError(what, hint=f"What was committed is kept. For the traceback, run it again with {DEBUG_VARIABLE}=1.")
+
+
+def _replace_closed_streams() -> None:
+    """A standard stream that is closed (`>&-`) is as good as /dev/null; left so, a database would be opened in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
+
+
+def _swallow_unwritten() -> None:
+    """What a full disk did not take of the answer must not be complained about a second time at the interpreter's end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _swallow_output()
 
 
 def _swallow_output() -> None:

@@ -12,7 +12,9 @@ from typer.exceptions import TyperException as BadLine
 if TYPE_CHECKING:
     from healtharchive.cli.main import Command
 
-__all__ = ["BadLine", "group", "load"]
+__all__ = ["NUMBER_MAX", "BadLine", "group", "load"]
+
+NUMBER_MAX = 2**63 - 1  # what both databases can compare a number with
 
 
 def group(help_text: str) -> typer.Typer:

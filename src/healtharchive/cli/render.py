@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO
 
-from healtharchive.errors import HealthArchiveError
+from healtharchive.errors import HealthArchiveError, StorageUnavailable
 
 
 class ReaderGone(Exception):
@@ -70,31 +71,42 @@ class Output:
         """A ready-made format, such as CDXJ or a log, unchanged."""
         self._put(self._stdout, text)
 
-    @property
-    def raw(self) -> TextIO:
-        """Standard output for a writer of a format of its own. Whoever uses it turns BrokenPipeError into ReaderGone."""
-        return self._stdout
+    @contextmanager
+    def raw(self) -> Iterator[TextIO]:
+        """Standard output for a writer of a format of its own. Raises ReaderGone, StorageUnavailable."""
+        with _written():
+            yield self._stdout
 
     def flush(self) -> None:
-        try:
+        with _written():
             self._stdout.flush()
-        except BrokenPipeError as error:
-            raise ReaderGone from error
 
     def _write(self, line: str) -> None:
         self._put(self._stdout, line + "\n")
 
     def _err(self, line: str) -> None:
-        self._put(self._stderr, line + "\n")
-        self._stderr.flush()
+        with suppress(OSError, ReaderGone, StorageUnavailable):  # nobody is left to be told that nobody can be told
+            self._put(self._stderr, line + "\n")
+            self._stderr.flush()
 
     def _put(self, stream: TextIO, text: str) -> None:
-        try:
-            stream.write(text)
-        except UnicodeEncodeError:  # a terminal of another character set must not end a command
-            stream.write(text.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii"))
-        except BrokenPipeError as error:
-            raise ReaderGone from error
+        with _written():
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:  # a terminal of another character set must not end a command
+                stream.write(text.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii"))
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """What a write to standard output can end in, said as what it is. Raises ReaderGone, StorageUnavailable."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+    except OSError as error:  # a redirection to a file on a full disk
+        what = f"The answer could not be written to standard output: {error.strerror or error}."
+        raise StorageUnavailable(what, hint="What the command did is kept.") from error
 
 
 def to_json(value: object) -> str:

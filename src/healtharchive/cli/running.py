@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from healtharchive import db
 from healtharchive.campaigns import sources
@@ -14,7 +15,8 @@ from healtharchive.cli.render import Output
 from healtharchive.errors import ExitCode, Locked
 from healtharchive.instance import Instance
 from healtharchive.jobs import queries
-from healtharchive.jobs.model import FailureClass, Job, Status
+from healtharchive.jobs.classify import STORAGE_ERRNOS
+from healtharchive.jobs.model import Attempt, FailureClass, Job, Status
 
 # Findings are shown by the display itself.
 _SHOWN_OTHERWISE = ("attempt.finding",)
@@ -71,9 +73,16 @@ def verdict(instance: Instance, job: Job) -> tuple[int, str]:
             return INTERRUPTED, f"Job {job.id} was stopped at a checkpoint; nothing is lost. Go on: {again}"
         case Status.RETRYABLE | Status.QUEUED | Status.COMPLETED:
             why = note(job, now) or job.reason or "it was stopped at a checkpoint"
-            return ExitCode.DEGRADED, f"Job {job.id} is not finished: {why}. A worker goes on with it, or at once: {again}"
+            code = ExitCode.STORAGE_UNAVAILABLE if _lacks_storage(attempts) else ExitCode.DEGRADED
+            return code, f"Job {job.id} is not finished: {why}. A worker goes on with it, or at once: {again}"
         case Status.RUNNING | Status.INDEXING:
             return ExitCode.LOCKED, f"Job {job.id} is {job.status}."
+
+
+def _lacks_storage(attempts: Sequence[Attempt]) -> bool:
+    """Whether the last attempt ended because a disk or directory of ours was full, away or closed to us."""
+    last = attempts[-1] if attempts else None
+    return last is not None and last.failure_class is FailureClass.INFRA and last.errno in STORAGE_ERRNOS
 
 
 def run_job(instance: Instance, out: Output, job_id: int) -> int:

@@ -12,6 +12,7 @@ from healtharchive.access import query
 from healtharchive.access.model import Hit, Part, SearchPage
 from healtharchive.access.query import Sort, View
 from healtharchive.cli.context import opened
+from healtharchive.cli.parsing import NUMBER_MAX
 from healtharchive.cli.render import printable
 from healtharchive.errors import UsageError
 
@@ -29,7 +30,7 @@ def search(
     view: Annotated[View, typer.Option(help="One hit a page, or one a capture.")] = "pages",
     sort: Annotated[Sort, typer.Option(help="What comes first.")] = "relevance",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many hits.")] = 10,
-    offset: Annotated[int, typer.Option(min=0, help="Hits to leave out at the beginning.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, max=NUMBER_MAX, help="Hits to leave out at the beginning.")] = 0,
 ) -> None:
     """Search in English and French; accents and word forms do not matter."""
     from healtharchive.access.search import open_search

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import typer
 
@@ -15,11 +15,15 @@ from healtharchive.cli.job_views import PAGES, is_parked, job_json, note
 from healtharchive.cli.render import ago, table
 from healtharchive.errors import ExitCode
 from healtharchive.jobs import queries
-from healtharchive.jobs.lifecycle import ATTEMPT_OF
+from healtharchive.jobs.lifecycle import ATTEMPT_OF, CLAIMABLE
 from healtharchive.jobs.model import Attempt, Job, Status
 from healtharchive.jobs.queries import Pause, WorkerRow
 
 _RECENT = 20
+_SILENT_SECONDS = 120.0
+"""A worker that has not been heard of for so long runs nothing."""
+_IDLE_SECONDS = 600.0
+"""So long may a job be due before somebody has to look where the workers are: some run by a timer."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def status(ctx: typer.Context) -> int:
 
 def verdict(seen: Seen) -> ExitCode:
     """The one sentence as a number: whether a person must get up."""
-    if any(job.status in (Status.FAILED, Status.INDEX_FAILED) or is_parked(job) for job in seen.jobs):
+    if any(job.status in (Status.FAILED, Status.INDEX_FAILED) or is_parked(job) for job in seen.jobs) or _is_deserted(seen):
         return ExitCode.NEEDS_HUMAN
     if any(job.infra_failures or job.retry_count for job in seen.jobs if job.status not in (Status.INDEXED, Status.COMPLETED)):
         return ExitCode.DEGRADED
@@ -77,7 +81,7 @@ def _lines(seen: Seen, code: ExitCode) -> Iterator[str]:
     yield {
         ExitCode.OK: "GOOD       nothing needs you",
         ExitCode.DEGRADED: "HEALING    something failed and is tried again by itself",
-        ExitCode.NEEDS_HUMAN: "NEEDS YOU  " + "; ".join(_needs(seen.jobs)),
+        ExitCode.NEEDS_HUMAN: "NEEDS YOU  " + "; ".join(_needs(seen)),
     }[code]
     yield f"SOURCES    {seen.source_count}"
     yield f"WORKERS    {_workers(seen)}"
@@ -90,8 +94,19 @@ def _lines(seen: Seen, code: ExitCode) -> Iterator[str]:
         yield from table(["JOB", "SOURCE", "STATUS", "PAGES", "LAST PROGRESS", "NOTE"], rows, right=frozenset({0, 3}))
 
 
-def _needs(found: Sequence[Job]) -> Iterator[str]:
-    for job in found:
+def _is_deserted(seen: Seen) -> bool:
+    """Whether there is work and nobody who does it."""
+    is_heard = any((seen.now - worker.heartbeat_at).total_seconds() < _SILENT_SECONDS for worker in seen.workers)
+    if is_heard:
+        return False
+    due = seen.now - timedelta(seconds=_IDLE_SECONDS)
+    return any(job.status in ATTEMPT_OF or (job.status in CLAIMABLE and job.next_attempt_at < due) for job in seen.jobs)
+
+
+def _needs(seen: Seen) -> Iterator[str]:
+    if _is_deserted(seen):
+        yield "jobs wait and no worker runs: healtharchive worker"
+    for job in seen.jobs:
         if job.status in (Status.FAILED, Status.INDEX_FAILED):
             yield f"job {job.id} ({job.source}) {job.status}: healtharchive retry-job --id {job.id}"
         elif is_parked(job):
@@ -100,7 +115,7 @@ def _needs(found: Sequence[Job]) -> Iterator[str]:
 
 def _workers(seen: Seen) -> str:
     if not seen.workers:
-        waiting = any(job.status in (Status.QUEUED, Status.RETRYABLE, Status.COMPLETED) for job in seen.jobs)
+        waiting = any(job.status in CLAIMABLE for job in seen.jobs)
         return "none" + ("; jobs wait for one: healtharchive worker" if waiting else "")
     return ", ".join(f"{each.id} ({_pulse(each, seen.now)})" for each in seen.workers)
 

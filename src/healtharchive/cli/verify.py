@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from healtharchive.cli.context import opened
+from healtharchive.cli.parsing import NUMBER_MAX
 from healtharchive.cli.render import cell, size
 from healtharchive.errors import ExitCode
 from healtharchive.jobs import queries
@@ -31,7 +32,7 @@ class Checked:
 def verify(
     ctx: typer.Context,
     level: Annotated[Level, typer.Option(help="How closely to look; each level includes those before it.")] = Level.DIGESTS,
-    job_id: Annotated[int | None, typer.Option("--job", help="Only the WARCs of this job.")] = None,
+    job_id: Annotated[int | None, typer.Option("--job", max=NUMBER_MAX, help="Only the WARCs of this job.")] = None,
     source: Annotated[str | None, typer.Option(help="Only the WARCs of this source.")] = None,
 ) -> int:
     """Check WARCs. Reads only. Exit code 4 if one is damaged, 12 if one cannot be read."""

@@ -24,6 +24,7 @@ LONG_TAG_BYTES: Final = 256 * 1024
 
 # Only those with attributes: of equal ones the standard keeps three (its "Noah's Ark clause"), and an `a` ends the one before it.
 _NAMES: Final = b"(?=[bcefinstuBCEFINSTU])(?i:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)"
+_STARTED: Final = re.compile(rb"<" + _NAMES + rb"[\s/]")
 _FORMATTING: Final = re.compile(rb"<(" + _NAMES + rb"(?=[\s/])|/" + _NAMES + rb"(?=[\s/>]))")
 _TAG: Final = re.compile(rb"<(/?[a-zA-Z][a-zA-Z0-9-]*+)")
 _VOID: Final = frozenset(
@@ -49,8 +50,10 @@ def pieces(markup: bytes) -> tuple[list[bytes], bool]:
 
 
 def _repeats(markup: bytes, tags: int) -> bool:
-    names = _FORMATTING.findall(markup)
-    return len(names) * tags > REPEATS_MAX and _are_open(names, REPEATS_MAX // tags)
+    # Most large documents start so few of them that it does not matter which are ended.
+    if len(_STARTED.findall(markup)) * tags <= REPEATS_MAX:
+        return False
+    return _are_open(_FORMATTING.findall(markup), REPEATS_MAX // tags)
 
 
 def _is_deep(markup: bytes, tags: int) -> bool:

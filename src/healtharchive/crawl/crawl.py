@@ -2,8 +2,8 @@
 
     frontier -> claim -> gate (robots.txt) -> queues (whose turn) -> fetch -> outcome, harvest, record -> committer -> frontier
 
-All of it runs on one event loop; only the committer's thread waits for the disk. Nothing is finished before its commit, so that
-the process may die at any line.
+All of it runs on one event loop; only the committer's thread waits for the disk, and links are read in a process beside it.
+Nothing is finished before its commit, so that the process may die at any line.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from healtharchive.crawl.frontier import Fenced, Frontier
 from healtharchive.crawl.gate import Gate, Origin
 from healtharchive.crawl.harvest import SITEMAP_BYTES_MAX, TEXT_BYTES_MAX, Harvest, seed
 from healtharchive.crawl.ledger import states_of
-from healtharchive.crawl.links import Hop, bears_links
+from healtharchive.crawl.links import Hop, bears_links, extract
 from healtharchive.crawl.outcome import Ending, backoff_seconds, of_failure, of_response
 from healtharchive.crawl.pacing import HostPace, retry_after_seconds
 from healtharchive.crawl.priors import Priors, Revisits
 from healtharchive.crawl.progress import Progress
 from healtharchive.crawl.queues import SILENT_AFTER, HostQueue, Queues
+from healtharchive.crawl.reader import About, LinkReader
 from healtharchive.crawl.recorder import PriorCapture
 from healtharchive.crawl.recovery import recover
 from healtharchive.crawl.trouble import errno_of
@@ -69,13 +70,14 @@ class Crawl:
         priors: Priors | None,
         progress: Progress,
         host: Host,
+        reader: LinkReader,
         *,
         software: str,
         lease_dir: Path,
     ) -> None:
         profile = spec.profile
         self._spec, self._profile, self._job = spec, profile, job
-        self._frontier, self._progress, self._host = frontier, progress, host
+        self._frontier, self._progress, self._host, self._reader = frontier, progress, host, reader
         self._watch = Watch(host.clock, lease_dir=lease_dir, disk=job, reserve_bytes=profile.reserve_bytes)
         self._harvest = Harvest(profile, host.clock.now().date())
         self._gate = Gate(profile, frontier)
@@ -141,6 +143,7 @@ class Crawl:
     async def run(self) -> Ended:
         """Crawl to an end; what is committed stays committed whatever happens. Raises what the disk raises."""
         self._over = asyncio.Event()
+        await self._reader.open()
         self._fetcher = Fetcher(self._profile, self._job / OPEN_DIR)
         self._committer = Committer(
             self._frontier, self._warcs.open, self._job / WARC_DIR, warc_bytes=self._profile.warc_bytes, now=self.now
@@ -170,6 +173,7 @@ class Crawl:
             if self._ended.end not in (End.INFRA, End.FENCED):
                 await self._close_books()
         finally:
+            self._reader.close()
             self._committer.close()
             await self._fetcher.close()
         return self._ended
@@ -364,7 +368,7 @@ class Crawl:
                 headers = (*headers, ("Referer", claim.via_url))
             exchange = await self._ask(host, claim, FetchRequest(claim.url, headers))
             if exchange is not None:
-                self._settle(host, claim, exchange, prior, asked_if_changed=bool(headers) and prior is not None)
+                await self._settle(host, claim, exchange, prior, asked_if_changed=bool(headers) and prior is not None)
         finally:
             self._queues.done(host, asyncio.get_running_loop().time())
 
@@ -394,12 +398,13 @@ class Crawl:
         exchange.close()
         return True
 
-    def _settle(
+    async def _settle(
         self, host: HostQueue, claim: Claim, exchange: Exchange, prior: PriorCapture | None, *, asked_if_changed: bool
     ) -> None:
         """Store an answer and put everything that follows from it into the open group."""
         try:
-            ending, found = self._read(claim, exchange, asked_if_changed=asked_if_changed)
+            ending, found = await self._read(claim, exchange, asked_if_changed=asked_if_changed)
+            # From here on nothing is awaited: a record and what it comes to go into the same group.
             stored = self._committer.recorder.add(exchange, prior=prior, find=self._revisits.of_payload)
         finally:
             exchange.close()
@@ -410,11 +415,42 @@ class Crawl:
             self._pages += 1
         self.end_claim(claim, ending, host=host, status=exchange.status, position=position_of(stored), found=found)
 
-    def _read(self, claim: Claim, exchange: Exchange, *, asked_if_changed: bool) -> tuple[Ending, list[Found]]:
-        """What an answer is, and what it names. Pure but for the memory of URLs already known."""
+    async def _read(self, claim: Claim, exchange: Exchange, *, asked_if_changed: bool) -> tuple[Ending, list[Found]]:
+        """What an answer is, and what it names."""
+        ending, text = self._look_at(claim, exchange, asked_if_changed=asked_if_changed)
+        if ending.state is not UrlState.CAPTURED:
+            return ending, []
+        try:
+            if _is_sitemap(claim, exchange):
+                return ending, self._harvest.of_sitemap(claim, text)
+            return ending, self._harvest.of(claim, await self._reader.extract(text, **_about(exchange)))
+        except Exception as error:
+            log.error("harvest.broken url=%s", claim.url, exc_info=error)
+            return self._unread(claim, error), []
+
+    def _adopt(self, claim: Claim, exchange: Exchange, position: Position) -> tuple[Outcome, list[Found]]:
+        """For recovery: an answer that a dead engine stored and did not come to finish."""
+        ending, text = self._look_at(claim, exchange, asked_if_changed=False)
+        found: list[Found] = []
+        if ending.state is UrlState.CAPTURED:
+            try:
+                if _is_sitemap(claim, exchange):
+                    found = self._harvest.of_sitemap(claim, text)
+                else:
+                    found = self._harvest.of(claim, extract(text, **_about(exchange)))
+            except Exception as error:
+                log.error("harvest.broken url=%s", claim.url, exc_info=error)
+                ending = self._unread(claim, error)
+        return self.outcome(claim, ending, status=exchange.status, position=position), found
+
+    def _look_at(self, claim: Claim, exchange: Exchange, *, asked_if_changed: bool) -> tuple[Ending, bytes]:
+        """What an answer is, and its text if it is of a kind that names anything."""
         reads = bears_links(exchange.mime)
-        is_sitemap = claim.hop == Hop.PREREQUISITE
-        text = exchange.text_payload(SITEMAP_BYTES_MAX if is_sitemap else TEXT_BYTES_MAX) if reads or is_sitemap else b""
+        text = b""
+        if claim.hop == Hop.PREREQUISITE:
+            text = exchange.text_payload(SITEMAP_BYTES_MAX)
+        elif reads:
+            text = exchange.text_payload(TEXT_BYTES_MAX)
         ending = of_response(
             exchange,
             text,
@@ -422,22 +458,12 @@ class Crawl:
             asked_if_changed=asked_if_changed,
             fetch_seconds_max=self._profile.fetch_seconds_max,
         )
-        if ending.state is not UrlState.CAPTURED:
-            return ending, []
-        try:
-            if is_sitemap and exchange.status == 200:
-                return ending, self._harvest.of_sitemap(claim, text)
-            return ending, self._harvest.of(claim, exchange, text)
-        except Exception as error:
-            # A mistake of ours in one page's links must cost neither its record nor the crawl.
-            log.error("harvest.broken url=%s", claim.url, exc_info=error)
-            self._progress.finding("links_unread", repr(error), claim.url)
-            return Ending(UrlState.FAILED, f"stored, but its links could not be read: {error!r}"[:500], "links_unread"), []
+        return ending, text
 
-    def _adopt(self, claim: Claim, exchange: Exchange, position: Position) -> tuple[Outcome, list[Found]]:
-        """For recovery: an answer that a dead engine stored and did not come to finish."""
-        ending, found = self._read(claim, exchange, asked_if_changed=False)
-        return self.outcome(claim, ending, status=exchange.status, position=position), found
+    def _unread(self, claim: Claim, error: Exception) -> Ending:
+        """A mistake of ours in one page's links must cost neither its record nor the crawl."""
+        self._progress.finding("links_unread", repr(error), claim.url)
+        return Ending(UrlState.FAILED, f"stored, but its links could not be read: {error!r}"[:500], "links_unread")
 
     def count(self, exchange: Exchange) -> None:
         self._fetches += 1
@@ -580,3 +606,11 @@ class Crawl:
 
 def _is_page(claim: Claim) -> bool:
     return claim.embeds == 0 and claim.hop != Hop.PREREQUISITE
+
+
+def _is_sitemap(claim: Claim, exchange: Exchange) -> bool:
+    return claim.hop == Hop.PREREQUISITE and exchange.status == 200
+
+
+def _about(exchange: Exchange) -> About:
+    return {"url": exchange.url, "mime": exchange.mime, "charset": exchange.charset, "headers": exchange.headers}

@@ -8,11 +8,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from healtharchive.crawl import links, sitemaps
+from healtharchive.crawl import sitemaps
 from healtharchive.crawl.engine import CrawlProfile, UrlState
 from healtharchive.crawl.entries import Claim, Found
-from healtharchive.crawl.exchange import Exchange
-from healtharchive.crawl.links import Hop
+from healtharchive.crawl.links import Extraction, Hop
 from healtharchive.crawl.scope import Scope
 from healtharchive.crawl.traps import Traps
 from healtharchive.warc.urls import normalize, split
@@ -40,9 +39,8 @@ class Harvest:
         # With a limit on hops, a URL refused far from the seed may be accepted on a shorter way.
         self._may_forget_refusals = profile.max_hops is not None
 
-    def of(self, claim: Claim, exchange: Exchange, text: bytes) -> list[Found]:
-        """New URLs named by a page's header and body, in their order. `text` is the decoded body."""
-        extraction = links.extract(text, url=exchange.url, mime=exchange.mime, charset=exchange.charset, headers=exchange.headers)
+    def of(self, claim: Claim, extraction: Extraction) -> list[Found]:
+        """New URLs named by a page's header and body, in their order."""
         found = self.judge(claim, ((link.url, link.hop) for link in extraction.links))
         found += [_unfetched(claim, link.url, link.hop) for link in extraction.unfetched]
         return found

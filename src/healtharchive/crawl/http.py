@@ -15,6 +15,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ from healtharchive.crawl.frontier import Fenced, Frontier
 from healtharchive.crawl.harvest import seeds_of
 from healtharchive.crawl.priors import Priors
 from healtharchive.crawl.progress import Progress
+from healtharchive.crawl.reader import LinkReader
 from healtharchive.crawl.trouble import errno_of
 from healtharchive.errors import HealthArchiveError, Locked
 from healtharchive.host import this_host
@@ -92,11 +94,35 @@ def attempt(directory: Path, progress: Progress, counts: dict[str, int]) -> Ende
     job = Path(spec.job_directory)
     for name in (OPEN_DIR, WARC_DIR):
         (job / name).mkdir(parents=True, exist_ok=True)
+    reader = LinkReader.start()  # before there is a lock, a connection or a thread that it would share
+    try:
+        return _attempt(spec, job, directory, seeds, reader, progress, counts)
+    finally:
+        reader.close()
+
+
+def _attempt(
+    spec: AttemptSpec,
+    job: Path,
+    directory: Path,
+    seeds: Sequence[str],
+    reader: LinkReader,
+    progress: Progress,
+    counts: dict[str, int],
+) -> Ended:
     frontier = Frontier(job / FRONTIER_FILE, spec.fence, attempt=spec.attempt, sync=spec.profile.fsync)
     try:
         priors = Priors(Path(spec.prior)) if spec.prior and Path(spec.prior).exists() else None
         crawl = Crawl(
-            spec, job, frontier, priors, progress, this_host(), software=f"HealthArchive/{__version__}", lease_dir=directory
+            spec,
+            job,
+            frontier,
+            priors,
+            progress,
+            this_host(),
+            reader,
+            software=f"HealthArchive/{__version__}",
+            lease_dir=directory,
         )
         crawl.prepare(seeds)
         return asyncio.run(_run(crawl))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from healtharchive.crawl.engine import UrlState
+from healtharchive.errors import StorageUnavailable
 
 STATES = tuple(UrlState)  # a state is stored as its place in this order
 CODE = {state: code for code, state in enumerate(STATES)}
@@ -81,6 +82,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
             db.close()
             db = sqlite3.connect(f"{address}?immutable=1", uri=True)
         yield db
+    except sqlite3.DatabaseError as error:
+        # Whatever SQLite says of a file that it was only asked to read is about the file or its disk.
+        raise StorageUnavailable(f"The frontier {path} cannot be read: {error}.", hint="Nothing was changed.") from error
     finally:
         db.close()
 

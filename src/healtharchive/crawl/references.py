@@ -15,11 +15,9 @@ from healtharchive.warc.urls import encode_query, normalize, unfetched
 LINKS_MAX: Final = 200_000  # of one document: ten times what the largest real page has, and some 100 MB of memory
 RESOLVED_MAX: Final = 16_384
 RESOLVED_LENGTH_MAX: Final = 512  # of an address and of a directory: with it the memory stays below 40 MB
-
+UNFETCHED_MAX: Final = 1_000  # links of one document by schemes that are not ours
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
-
-UNFETCHED_MAX: Final = 1_000  # links of one document by schemes that are not ours
 
 
 class Hop(StrEnum):
@@ -107,12 +105,13 @@ class Collector:
 
     def resolve(self, address: str) -> str | None:
         """The URL that an address as written means in this document."""
-        if _PLAIN_NAME.fullmatch(address):
+        is_usual = len(self._directory) <= RESOLVED_LENGTH_MAX
+        if is_usual and _PLAIN_NAME.fullmatch(address):
             # Half of all links: nothing in it needs escaping or could be a scheme, a host or a step up.
             return self._directory + address
         if self.charset != "utf-8" and "?" in address:
             address = encode_query(address, self.charset)
-        if len(self._directory) <= RESOLVED_LENGTH_MAX and _is_of_directory(address):
+        if is_usual and _is_of_directory(address):
             return _resolved(self._directory, address)
         return normalize(address, self.base)
 

@@ -27,13 +27,25 @@ _BELIEVED_SECONDS = 10.0  # how long a good look at the host's own places is bel
 
 
 class Gate:
-    """Admits jobs on one host, and writes down when a refused one is looked at again."""
+    """Admits jobs on one host, and writes down when a refused one is looked at again.
 
-    def __init__(self, instance: Instance, *, engine_module: str | None, policy: retry.Policy, actor: journal.Actor) -> None:
+    `looks_at_once`: somebody who has mended the place asks for one job now, so that an open breaker is no reason not to look.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        engine_module: str | None,
+        policy: retry.Policy,
+        actor: journal.Actor,
+        looks_at_once: bool = False,
+    ) -> None:
         self._instance = instance
         self._engine_module = engine_module
         self._policy = policy
         self._actor = actor
+        self._looks_at_once = looks_at_once
         self._domain = f"jobs-root@{instance.host.name}"
         self._believed_until = 0.0
         self.host_failure: Failure | None = None  # of the latest look; while it stands nothing is claimed here
@@ -98,7 +110,7 @@ class Gate:
             return True
         with self._instance.db.read() as conn:
             breaker, at = breakers.get(conn, self._domain), db.now(conn)
-        if not breaker.admits(at):
+        if not (self._looks_at_once or breaker.admits(at)):
             self.host_failure = Failure(FailureClass.INFRA, breaker.reason)
             return False
         reserve_bytes = self._instance.settings.storage.reserve_bytes
@@ -165,8 +177,7 @@ def _must_be_writable(directory: Path) -> None:
 
 def _infra(error: OSError, directory: Path) -> Failure:
     """Whatever fails in our own place is infra, also an errno that nobody has listed."""
-    found = classify.of_exception(error, own_paths=[directory])
-    return Failure(FailureClass.INFRA, found.reason, error.errno)
+    return Failure(FailureClass.INFRA, f"{directory} cannot be written: {error.strerror or error}", error.errno)
 
 
 def _is_importable(module: str) -> bool:

@@ -45,6 +45,24 @@ INFRA_ERRNOS = frozenset(
         errno.EREMOTEIO,
     }
 )
+# Of these, and beside them, what says that a disk or directory of ours is full, away or closed to us.
+STORAGE_ERRNOS = frozenset(
+    {
+        errno.EIO,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.EUCLEAN,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.EREMOTEIO,
+    }
+)
 # Trouble of ours only if the path is one of ours.
 OWN_PATH_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 

@@ -161,7 +161,9 @@ def finish(
     now = db.now(conn)
     event = _overruled(seen, consequence.event)
     status = lifecycle.next_status(seen.status, event)
-    reason = failure.reason if failure else None
+    ended_because = failure.reason if failure else None
+    # Who asks later wants to know why a person stopped it, not that the engine obeyed; that stays with the attempt.
+    reason = seen.reason if event in (Event.PAUSE, Event.CANCEL) and seen.reason else ended_because
     values: dict[str, Any] = {
         "status": status,
         "lease_token": None,
@@ -187,7 +189,7 @@ def finish(
         "failure_class": failure.failure_class if failure else None,
         "exit_code": exit_code,
         "errno": failure.errno if failure else None,
-        "reason": reason,
+        "reason": ended_because,
     }
     if counts is not None:
         ended["counts"] = dict(counts)

@@ -327,7 +327,7 @@ def _move(conn: Connection, seen: Job, event: Event, *, actor: journal.Actor, re
 def _request(conn: Connection, seen: Job, column: str, *, action: str, actor: journal.Actor, reason: str) -> Job:
     """Store an intent for the worker that runs the job. Asking twice keeps the first instant."""
     now = db.now(conn)
-    _must_update(conn, seen, {column: getattr(seen, column) or now, "updated_at": now})
+    _must_update(conn, seen, {column: getattr(seen, column) or now, "updated_at": now, "reason": reason})
     journal.record(conn, actor, action=action, target=f"job:{seen.id}", reason=reason, outcome="intended")
     return queries.get(conn, seen.id)
 

@@ -69,7 +69,13 @@ class Worker:
         self.id = f"{self._host.name}-{process.pid}-{uuid.uuid4().hex[:8]}"
         self._process = process
         self._actor = journal.Actor("worker", self.id, self._host.name)
-        self._gate = admission.Gate(instance, engine_module=launcher.module, policy=self._policy, actor=self._actor)
+        self._gate = admission.Gate(
+            instance,
+            engine_module=launcher.module,
+            policy=self._policy,
+            actor=self._actor,
+            looks_at_once=only_job is not None,
+        )
         self._has_claimed = False
         self._running: dict[int, Supervision] = {}
         self._wake = threading.Event()

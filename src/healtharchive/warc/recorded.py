@@ -144,8 +144,10 @@ class ReadRecord:
         end = end_of_head(start)
         if end >= 0:
             return HttpHead.parse(start[:end])
-        # A revisit may hold a head alone, and some writers leave its blank line out.
-        return HttpHead.parse(start) if self._block.size <= len(start) and self.kind != "response" else HttpHead.parse(b"")
+        # A revisit may hold a head alone, and some writers leave its blank line out; a response may have been cut in its head.
+        is_cut = self.truncated is not None and start.startswith(b"HTTP/")
+        may_be_all = self._block.size <= len(start) and (self.kind != "response" or is_cut)
+        return HttpHead.parse(start if may_be_all else b"")
 
     @property
     def _is_http(self) -> bool:

@@ -55,7 +55,9 @@ def _answer_errors(app: FastAPI, renderer: public.Renderer) -> None:
 
     def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(request, api.Problem.of_status(error.status_code, str(error.detail)))
+        response = answer(request, api.Problem.of_status(error.status_code, str(error.detail)))
+        response.headers.update(error.headers or {})  # Allow, which a 405 must have
+        return response
 
     def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -17,6 +17,7 @@ Addresses are read from the raw path, because a URL inside a path must not be de
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -37,6 +38,8 @@ from healtharchive.web.reading import Reading
 
 _log = logging.getLogger(__name__)
 
+_BODILESS: Final = (204, 205, 304)
+_MARKUP: Final = re.compile(r"html|xml|xsl|multipart|unknown|^[^/]*$|\*")
 # Raw answers keep these; connection, cookie and policy headers of the original mean nothing here, or harm.
 _KEPT_HEADERS: Final = ("Content-Language", "Content-Disposition", "Last-Modified")
 
@@ -53,7 +56,7 @@ def create_replay_app(instance: Instance, *, origins: serving.Origins | None = N
 
     def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return Response(status_code=error.status_code)
+        return Response(status_code=error.status_code, headers=dict(error.headers or {}))
 
     def on_ours(request: Request, error: Exception) -> Response:
         _log.warning("replay.unavailable path=%s error=%s", request.url.path, error)
@@ -108,7 +111,7 @@ class _Site:
 
     def answer(self, request: Request) -> Response:
         if request.headers.get("service-worker") is not None:
-            # An archived script as a worker of this origin would answer in the archive's name until its reader clears the browser.
+            # An archived script as a worker of this origin would answer in the archive's name, for as long as browsers keep it.
             return self.player.absent(request, "invalid")
         raw = request.scope.get("raw_path") or request.url.path.encode()
         path = raw.decode("latin-1").partition("?")[0].removeprefix("/")
@@ -155,7 +158,13 @@ class _Site:
         target = _redirect_target(payload)
         if target is not None:
             headers["Location"] = f"/{asked.address.collection}/{asked.address.timestamp}ir_/{target}"
-        return _as_recorded(payload, status, headers)
+        answer = _as_recorded(payload, status, headers)
+        if _opens_markup(request, payload):
+            # No policy stops the hints of a page, which connect to hosts that it names. A person gets its source to read.
+            answer.headers["Content-Type"] = "text/plain"
+            answer.headers["X-Content-Type-Options"] = "nosniff"
+        answer.headers["Vary"] = "Sec-Fetch-Mode"
+        return answer
 
     def _worker(self, request: Request, asked: Asked, payload: Payload) -> Response:
         """Raw, for the player's worker, which knows two headers of its own.
@@ -166,7 +175,8 @@ class _Site:
         if replay.presentation(payload) != "page" and _wants_page(request):
             return self.player.absent(request, "elsewhere", asked=asked, capture=payload.capture)
         headers = self._raw_headers(request, asked, payload)
-        headers["X-Redirect-Status"] = str(payload.status)
+        # A frame stays where it was on an answer without a body, and the reader would wait for ever.
+        headers["X-Redirect-Status"] = str(200 if payload.status in _BODILESS else payload.status)
         target = _redirect_target(payload)
         if target is not None:
             headers["X-Orig-Location"] = target
@@ -217,13 +227,19 @@ def _redirect_target(payload: Payload) -> str | None:
 
 def _as_recorded(payload: Payload, status: int, headers: dict[str, str]) -> Response:
     """The body, with the type it was served with, or with none if it had none."""
-    if status in (204, 304):
+    if status in _BODILESS:
         return Response(status_code=status, headers=latin(headers))
     answer = Response(replay.decoded_body(payload), status, latin(headers))
     content_type = payload.header("Content-Type")
     if content_type is not None and content_type.isprintable():
         answer.headers["Content-Type"] = content_type.encode("latin-1", "replace").decode("latin-1")
     return answer
+
+
+def _opens_markup(request: Request, payload: Payload) -> bool:
+    """Whether a browser would show the raw body as a document with links of its own, instead of a program reading it."""
+    navigates = request.headers.get("sec-fetch-mode") == "navigate"
+    return navigates and _MARKUP.search(replay.media_type(payload)) is not None
 
 
 def _wants_page(request: Request) -> bool:

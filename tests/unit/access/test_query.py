@@ -113,3 +113,9 @@ def test_a_period_is_one_or_a_value_error(text: str) -> None:
     except (ValueError, OverflowError):
         return
     assert start is not None or end is not None
+
+
+@pytest.mark.parametrize("code", [-(10**30), 10**30])
+def test_a_status_that_no_column_holds_finds_nothing_instead_of_failing(code: int) -> None:
+    (status,) = parse("measles", statuses=[code]).statuses
+    assert 0 <= status <= 1000

@@ -37,8 +37,8 @@ class Archive:
                     queue.pause_job(conn, job_id, actor=ACTOR, reason="a test")
                 elif status is not Status.QUEUED:
                     conn.exec_driver_sql(
-                        "UPDATE job SET status = ?, retry_count = ?, reason = 'a test' WHERE id = ?",
-                        (status.value, retry_count, job_id),
+                        "UPDATE job SET status = ?, retry_count = ?, reason = 'a test', lease_until = ? WHERE id = ?",
+                        (status.value, retry_count, "2999-01-01 00:00:00" if status is Status.RUNNING else None, job_id),
                     )
                 return queries.get(conn, job_id).id
         finally:
@@ -260,3 +260,15 @@ class TestRender:
     @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (23_400_000, "23 MB")])
     def test_sizes_are_as_disks_are_sold(self, count: int, text: str) -> None:
         assert render.size(count) == text
+
+
+def test_work_that_nobody_does_needs_a_person(archive: Archive) -> None:
+    job_id = archive.job()
+    assert archive.run("status").code == 0, "just queued: a worker may be on its way"
+    instance = open_instance(archive.root)
+    with instance.db.write() as conn:
+        conn.exec_driver_sql("UPDATE job SET next_attempt_at = '2026-01-01 00:00:00.000000' WHERE id = ?", (job_id,))
+    instance.close()
+    ended = archive.run("status")
+    assert ended.code == 4
+    assert "no worker runs" in ended.out

@@ -85,10 +85,15 @@ def test_a_running_job_can_be_paused_and_its_pause_taken_back_only_when_it_has_s
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.INDEXING])
-def test_running_a_running_job_is_locked(status: Status) -> None:
-    refusal = requests.run_now(facts(status)).refusals[0]
+@pytest.mark.parametrize("held", [Hold.HELD, Hold.UNKNOWN])
+def test_running_a_running_job_is_locked(status: Status, held: Hold) -> None:
+    refusal = requests.run_now(JobFacts(job(status), NOW, held=held)).refusals[0]
     assert refusal.exit_code is ExitCode.LOCKED
     assert "already running" in refusal.what
+
+
+def test_a_running_job_whose_worker_is_dead_may_be_run_now() -> None:
+    assert requests.run_now(running(held=Hold.FREE, silent_seconds=5)) == Plan("run", requests.ASKED)
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RETRYABLE, Status.COMPLETED])

@@ -77,6 +77,9 @@ def test_a_page_about_challenges_is_a_page() -> None:
     text = b"<title>How captchas work</title><p>Cloudflare, Incapsula and DataDome ask for a captcha."
     assert ending(Said(), text).state is UrlState.CAPTURED
     assert ending(Said(), b"<title>Just a moment...</title>" + bytes(70_000)).state is UrlState.CAPTURED
+    menu = b"<title>Just a moment...</title>" + b"<a href='/x'>x</a>" * 40
+    assert ending(Said(), menu).state is UrlState.CAPTURED
+    assert ending(Said(403), menu).rule == "challenge"
 
 
 def test_not_modified_is_an_answer_only_to_who_asked() -> None:

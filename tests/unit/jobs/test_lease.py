@@ -192,6 +192,17 @@ def test_a_crawl_that_was_complete_when_it_was_cancelled_is_complete(database: D
     assert (after.status, after.cancel_requested_at) == (Status.COMPLETED, None)
 
 
+@pytest.mark.parametrize("ask", [queue.pause_job, queue.cancel_job])
+def test_a_job_remembers_why_a_person_stopped_it(database: Database, claimed: lease.Claim, ask: Callable[..., Job]) -> None:
+    stopped = Failure(FailureClass.CANCELLED, "asked to stop")
+    event = Event.PAUSE if ask is queue.pause_job else Event.CANCEL
+    with database.write() as conn:
+        ask(conn, claimed.job.id, actor=TESTER, reason="the agency asked")
+        ended = lease.finish(conn, claimed.lease, Consequence(event, 0, 0, 0), failure=stopped, actor=TESTER)
+        (attempt,) = queries.attempts(conn, claimed.job.id)
+    assert (ended.reason, attempt.reason) == ("the agency asked", "asked to stop")
+
+
 def test_a_pause_taken_back_in_time_only_gives_the_lease_back(database: Database, claimed: lease.Claim) -> None:
     stopped = Failure(FailureClass.CANCELLED, "x", intent=Intent.PAUSE)
     with database.write() as conn:

@@ -355,7 +355,7 @@ def test_workers_that_died_without_a_word_are_buried_by_the_next(instance: Insta
 
 def test_of_two_simultaneous_runs_of_one_job_one_wins_and_the_other_says_so(instance: Instance) -> None:
     job = add_jobs(instance.db, 1)[0]
-    launcher = SteadyLauncher(instance, steady_engine.profile(pages=30, page_ms=50))
+    launcher = SteadyLauncher(instance, steady_engine.profile(pages=100, page_ms=50))
     refused: list[Locked] = []
 
     def attempt() -> None:
@@ -368,7 +368,7 @@ def test_of_two_simultaneous_runs_of_one_job_one_wins_and_the_other_says_so(inst
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=90)
     assert len(refused) == 1
     assert job_of(instance, job.id).status is Status.INDEXED
     assert [attempt.kind for attempt in attempts_of(instance, job.id)] == [Kind.CRAWL, Kind.INDEX]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from surt import surt
 
-from healtharchive.warc.urls import URL_BYTES_MAX, encode_query, normalize, split, surt_key, url_key
+from healtharchive.warc.urls import URL_BYTES_MAX, encode_query, normalize, split, surt_key, unfetched, url_key
 
 BASE = "https://site.example/dir/page?q#f"
 
@@ -252,3 +252,20 @@ def test_the_surt_of_the_links_of_real_pages_is_surts() -> None:
     if not urls:
         pytest.skip("no Debian documentation is installed: apt-get install python3-doc postgresql-doc-15 debian-reference-en")
     assert [url for url in urls if surt_key(url) != surt(url)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "href"),
+    [
+        ("ftp://a.example/x", "ftp://a.example/x"),
+        ("GOPHER://a.example/", "gopher://a.example/"),
+        ("https://a.example/", None),
+        ("/x", None),
+        ("mailto:a@b.example", None),
+        ("data:text/html,x", None),
+        ("javascript://x", None),
+        ("ftp://" + "a" * 20_000, None),
+    ],
+)
+def test_an_address_by_a_scheme_that_is_not_ours_is_told_from_what_is_no_address(text: str, href: str | None) -> None:
+    assert unfetched(text, "https://b.example/") == href

@@ -5,8 +5,11 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.rigs.fetching import fetch_one
+from tests.rigs.rawserver import Script, raw_server
 from tests.rigs.warcs import Sample, record_bytes, write_members
 
+from healtharchive.crawl.recorder import Recorder
 from healtharchive.warc.verify import Level, verify
 
 
@@ -99,3 +102,13 @@ def test_several_records_in_one_member_are_a_note_not_damage(tmp_path: Path) -> 
     found = verify(write_members(tmp_path / "a.warc.gz", [record_bytes(0) + record_bytes(1)]).path)
     assert (found.ok, found.record_count) == (True, 2)
     assert "offset" in found.notes[0]
+
+
+def test_a_response_that_was_cut_inside_its_head_has_a_head_and_no_payload(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Ty"
+    with raw_server({"/": Script(head)}) as server:
+        recorder = Recorder(tmp_path, prefix="cut", fence=1, serial=1, warcinfo={})
+        recorder.add(fetch_one(server.url("/"), tmp_path))
+        sealed = recorder.seal(tmp_path / "warcs")
+    found = verify(tmp_path / "warcs" / sealed.name)
+    assert (found.ok, found.findings) == (True, ())

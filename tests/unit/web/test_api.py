@@ -13,10 +13,10 @@ HOME = f"{exhibits.SITE}/en/vaccination"
 
 def test_health_and_sources(public: TestClient) -> None:
     health = public.get("/api/v1/health").json()
-    assert (health["status"], health["captures"]) == ("ok", 47)
+    assert (health["status"], health["captures"]) == ("ok", 50)
     sources = public.get("/api/v1/sources").json()["sources"]
     told = [(source["name"], source["title"], source["captures"]) for source in sources]
-    assert told == [("hc", "Health Example", 35), ("torture", "Awkward Pages", 12)]
+    assert told == [("hc", "Health Example", 35), ("torture", "Awkward Pages", 15)]
     assert sources[0]["editions"][0]["captures"] == 35
 
 
@@ -117,3 +117,14 @@ def test_the_description_names_every_request_and_the_error(public: TestClient) -
         assert list(methods) == ["get"]
         assert methods["get"]["summary"]
         assert "ErrorAnswer" in str(methods["get"]["responses"]["404"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sources", "/en/", "/en/search"])
+def test_what_is_not_a_reading_is_told_what_is_allowed(public: TestClient, path: str) -> None:
+    answer = public.post(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+def test_a_status_beyond_any_number_finds_nothing(public: TestClient) -> None:
+    answer = public.get("/api/v1/search", params={"q": "vaccination", "status": str(10**30)})
+    assert (answer.status_code, answer.json()["total"]) == (200, 0)

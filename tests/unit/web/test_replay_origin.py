@@ -8,6 +8,7 @@ from tests.rigs import exhibits
 
 from healtharchive.access.replay import Address, complete_url
 from healtharchive.instance import Instance
+from healtharchive.web import serving
 from healtharchive.web.asked import read_path
 
 HOME = f"{exhibits.SITE}/en/vaccination"
@@ -117,6 +118,30 @@ def test_the_worker_itself_cannot_leave_the_origin(replayed: TestClient) -> None
         return
     assert answer.headers["service-worker-allowed"] == "/"
     assert "connect-src 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("form", ["hc/2025ir_", "-/worker/hc/2025ir_", "-/plain/en/hc/2025", "en/hc/2025"])
+def test_no_copy_becomes_a_worker_of_this_origin(replayed: TestClient, form: str) -> None:
+    answer = replayed.get(f"/{form}/{exhibits.SITE}/js/site.js", headers={"Service-Worker": "script"})
+    assert answer.status_code == 400
+
+
+def test_a_person_who_opens_a_raw_page_reads_its_source(replayed: TestClient) -> None:
+    raw = f"/hc/20250203140509ir_/{HOME}"
+    assert replayed.get(raw).headers["content-type"].startswith("text/html")
+    opened = replayed.get(raw, headers={"Sec-Fetch-Mode": "navigate"})
+    assert (opened.headers["content-type"], opened.headers["x-content-type-options"]) == ("text/plain", "nosniff")
+    picture = replayed.get(f"/hc/2025ir_/{exhibits.SITE}/img/clinic.png", headers={"Sec-Fetch-Mode": "navigate"})
+    assert picture.headers["content-type"] == "image/png"
+
+
+def test_the_warden_listens_before_the_player(replayed: TestClient) -> None:
+    answer = replayed.get("/sw.js")
+    if answer.status_code == 404:
+        pytest.skip("the player is not installed")
+    warden = (serving.STATIC / "warden.js").read_bytes()
+    assert answer.content.startswith(warden)
+    assert len(answer.content) > 10 * len(warden)
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------

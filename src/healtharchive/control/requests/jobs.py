@@ -81,8 +81,13 @@ def cancel(facts: JobFacts, *, reason: str = ASKED) -> Plan:
 
 
 def run_now(facts: JobFacts, *, reason: str = ASKED) -> Plan:
-    """Whether a worker may be started for this one job. The plan holds refusals or nothing: claiming is the worker's own act."""
+    """Whether a worker may be started for this one job. The plan holds refusals or nothing: claiming is the worker's own act.
+
+    A job whose worker is dead is not running, whatever its row says: the new worker takes over what the dead one left.
+    """
     job = facts.job
+    if job.status in ATTEMPT_OF and facts.held is stale.Hold.FREE:
+        return Plan("run", reason)
     if job.status in ATTEMPT_OF:
         what = f"Job {job.id} is already running: {job.worker_id or 'another worker'} holds it."
         hint = f"Watch it: healtharchive job logs -f {job.id}"

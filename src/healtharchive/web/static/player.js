@@ -32,6 +32,7 @@
     const added = once(navigator.serviceWorker, "message", (event) => event.data?.msg_type === "collAdded" && event.data.name === collection);
     navigator.serviceWorker.startMessages();
     const prefix = `${location.origin}/${collection}/`;
+    // Word for word what warden.js lets through, in this order.
     registration.active.postMessage({
       msg_type: "addColl",
       name: collection,

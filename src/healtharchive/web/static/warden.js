@@ -3,17 +3,39 @@
 (() => {
   "use strict";
   const COPY = /^\/([^/]+)\/(\d{0,14})([a-z]{2}_)\/(.+)$/s;
-  const PAGE = /^\/(?:(?:en|fr)\/)?[^/]+\/\d{0,14}(?:nj_)?\/./s;
+  const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
+  const RESERVED = new Set(["en", "fr", "api", "static"]);
   const RUNS = new Set(["document", "iframe", "frame", "embed", "object", "worker", "sharedworker"]);
   const INSIDE = "connect-src 'self' data: blob:"; // the worker's own policy lets sockets go anywhere
   const isHtml = (response) => /^\s*(?:text\/html|application\/xhtml\+xml)\b/i.test(response.headers.get("content-type") ?? "");
 
-  // Only the player's page adds a collection. An archived page could put another archive in its place.
+  // One order is taken, in one wording, whoever gives it: a page that can reach its parent can speak in its parent's name.
+  // Any other could put another archive, or none, in the place of this one.
   addEventListener("message", (event) => {
-    const client = event.source;
-    const isPlayer = client?.frameType === "top-level" && PAGE.test(new URL(client.url).pathname);
-    if (!isPlayer) event.stopImmediatePropagation();
+    const name = event.data?.name;
+    const isCollection = typeof name === "string" && NAME.test(name) && !RESERVED.has(name);
+    if (!isCollection || JSON.stringify(event.data) !== JSON.stringify(added(name))) event.stopImmediatePropagation();
   });
+
+  function added(name) {
+    const prefix = `${location.origin}/${name}/`;
+    return {
+      msg_type: "addColl",
+      name,
+      type: "live",
+      file: { sourceUrl: `proxy:${prefix}` },
+      skipExisting: false,
+      extraConfig: {
+        prefix: `${location.origin}/`,
+        isLive: false,
+        archivePrefix: `-/worker/${name}/`,
+        archiveMod: "ir_",
+        baseUrl: prefix,
+        baseUrlAppendReplay: true,
+        noPostToGet: true,
+      },
+    };
+  }
 
   addEventListener("fetch", (event) => {
     const { request } = event;
