@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Crawled:
     def run(self, *words: str) -> Ended:
         return process("--instance", self.root, *words)
 
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the ledger, as the command shows it."""
         return [row for state in STATES for row in self.run("job", "ledger", "1", "--state", state, "--json").json["urls"]]
@@ -87,7 +89,7 @@ def test_the_crawl_goes_on_to_its_end_and_everything_is_indexed(crawled: Crawled
 
 
 def test_each_bad_thing_has_exactly_one_recorded_outcome_that_a_person_understands(crawled: Crawled) -> None:
-    rows = crawled.rows()
+    rows = crawled.rows
     by_url = {row["url"]: row for row in rows}
     assert len(by_url) == len(rows) == sum(crawled.ended.json["ledger"].values())
     wrong = []
@@ -101,7 +103,7 @@ def test_each_bad_thing_has_exactly_one_recorded_outcome_that_a_person_understan
 
 
 def test_links_of_damaged_pages_are_found_and_fetched(crawled: Crawled) -> None:
-    by_url = {row["url"]: row["state"] for row in crawled.rows()}
+    by_url = {row["url"]: row["state"] for row in crawled.rows}
     assert {by_url.get(url) for url in crawled.site.found} == {"captured"}
 
 
