@@ -98,12 +98,6 @@ def index_all(
     return counts
 
 
-def pending_warcs(conn: Connection, *, source: str | None = None, job_id: int | None = None) -> list[StoredWarc]:
-    """The registered WARCs that are not indexed to their end."""
-    complete = set(conn.scalars(sa.select(index_state.c.warc_id).where(index_state.c.is_complete)))
-    return [warc for warc in spool.warcs_of(conn, job_id=job_id, source=source) if warc.id not in complete]
-
-
 def forget_warc(conn: Connection, warc_id: int) -> int:
     """Take a WARC's captures out of the archive's reach, search included; its file and texts stay. Returns how many."""
     row = conn.execute(sa.select(index_state).where(index_state.c.warc_id == warc_id)).one_or_none()

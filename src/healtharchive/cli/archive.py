@@ -50,7 +50,8 @@ def archive(
 ) -> int:
     """Archive websites now: crawl, index, and say how to read them.
 
-    Exit code 0 if all of it is archived and indexed, 3 if a worker has to go on with it, 4 if a person must look.
+    Exit code 0 if all of it is archived and indexed, 3 if a worker has to go on with it, 4 if a person must look, 12 if a disk
+    failed.
     """
     chosen: dict[str, Any] = profiles.parse_assignments(assignments or [])
     options = {

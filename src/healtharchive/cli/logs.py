@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from healtharchive.cli.render import Output, jsonable, size, to_json
@@ -74,8 +73,3 @@ def _choose(instance: Instance, job_id: int, number: int | None) -> Attempt:
 def _is_over(instance: Instance, job_id: int, chosen: Attempt) -> bool:
     with instance.db.read() as conn:
         return next(each for each in queries.attempts(conn, job_id) if each.id == chosen.id).ended_at is not None
-
-
-def path_of(instance: Instance, attempt: Attempt) -> Path:
-    """The file that the engine's own output went to."""
-    return instance.jobs_root / attempt.log_path

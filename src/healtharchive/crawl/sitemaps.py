@@ -48,14 +48,6 @@ def parse(payload: bytes, url: str) -> Sitemap:
     return Sitemap(tuple(found.pages.items()), tuple(found.sitemaps), tuple(found.media), cut or found.is_full)
 
 
-def is_sitemap(payload: bytes) -> bool:
-    """Whether an XML payload is a site map or a list of site maps, by its first element."""
-    for token in tokens(charset.decode(payload[:4096], kind="xml")):
-        if token.kind == "start":
-            return token.name in ("urlset", "sitemapindex")
-    return False
-
-
 def inflate(payload: bytes, limit: int = BYTES_MAX) -> tuple[bytes, bool]:
     """`payload` without its gzip layer, at most `limit` bytes, and whether something is missing. Keeps what damage left."""
     if not payload.startswith(_GZIP):

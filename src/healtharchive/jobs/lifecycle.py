@@ -105,8 +105,3 @@ def next_status(status: Status, event: Event) -> Status:
         return TRANSITIONS[status][event]
     except KeyError:
         raise IllegalTransition(status, event) from None
-
-
-def sources_of(event: Event) -> tuple[Status, ...]:
-    """The statuses in which `event` is legal, for the WHERE of a guarded update."""
-    return tuple(status for status, events in TRANSITIONS.items() if event in events)

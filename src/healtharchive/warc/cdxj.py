@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import Final
@@ -48,11 +47,6 @@ def line(
         f'{key} {timestamp} {{{fields}, "digest": {quoted(digest)}, "length": "{length}", "offset": "{offset}", '
         f'"filename": {quoted(filename)}}}\n'
     )
-
-
-def timestamp_of(moment: datetime) -> str:
-    """`YYYYMMDDhhmmss` in UTC; a part of a second is cut."""
-    return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
 
 
 def of_record(record: ReadRecord, filename: str) -> str | None:

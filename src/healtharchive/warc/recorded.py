@@ -167,10 +167,6 @@ class ReadRecord:
         return self._block.pieces(len(self.http.raw) if self.http else 0)
 
     @property
-    def body_size(self) -> int:
-        return self._block.size - (len(self.http.raw) if self.http else 0)
-
-    @property
     def is_chunked(self) -> bool:
         coding = self.http.get("Transfer-Encoding") if self.http else ""
         return coding.rpartition(",")[2].strip().lower() == "chunked"
