@@ -175,7 +175,7 @@ class Watcher(threading.Thread):
         self.refused: Counter[str] = Counter()
         self.landed: list[str] = []
         self._leases: set[Lease] = set()
-        self._frontiers: dict[tuple[int, int], Frontier] = {}
+        self._frontiers: dict[tuple[int, int], tuple[Path, Frontier]] = {}
         self._chance = random.Random(1)
 
     def run(self) -> None:
@@ -203,7 +203,7 @@ class Watcher(threading.Thread):
 
     def _keep_frontier(self, job_id: int, fence: int, path: Path) -> None:
         try:
-            self._frontiers.setdefault((job_id, fence), Frontier(path, fence))
+            self._frontiers.setdefault((job_id, fence), (path, Frontier(path, fence)))
         except (StaleFence, sqlite3.OperationalError):
             return  # a newer attempt owns it already, or is busy with it
 
@@ -222,17 +222,21 @@ class Watcher(threading.Thread):
         self._expect_refusal("spool", lambda conn: _register_late(conn, old))
 
     def haunt_frontiers(self) -> None:
-        """Commits of old fences, through handles that were opened while they were new."""
+        """Commits of old fences, through handles that were opened while they were new.
+
+        Which attempts were superseded is chance; the frontiers of the others are opened by a newer fence first.
+        """
         with self.instance.db.read() as conn:
             query = sa.text("SELECT job_id, max(fence) AS fence FROM attempt WHERE kind = 'crawl' GROUP BY job_id")
             newest = {row.job_id: row.fence for row in conn.execute(query)}
-        for (job_id, fence), frontier in self._frontiers.items():
-            if fence < newest[job_id]:
-                try:
-                    frontier.commit(Batch(found=[Found("http://late.test/", UrlState.PENDING, "L")]))
-                    self.landed.append(f"frontier of job {job_id}, fence {fence}")
-                except Fenced:
-                    self.refused["frontier"] += 1
+        for (job_id, fence), (path, frontier) in self._frontiers.items():
+            if fence == newest[job_id]:
+                Frontier(path, fence + 1).close()
+            try:
+                frontier.commit(Batch(found=[Found("http://late.test/", UrlState.PENDING, "L")]))
+                self.landed.append(f"frontier of job {job_id}, fence {fence}")
+            except Fenced:
+                self.refused["frontier"] += 1
             frontier.close()
 
     def _expect_refusal(self, what: str, write: Callable[[sa.Connection], object]) -> None:

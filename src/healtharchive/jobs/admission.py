@@ -171,7 +171,8 @@ def _must_be_writable(directory: Path) -> None:
     """Create and remove a file: the mode bits of a directory promise nothing. Raises OSError."""
     probe = directory / f"{_PROBE_PREFIX}{os.getpid()}"
     probe.unlink(missing_ok=True)  # left by a process of this number that was killed here
-    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    # Not exclusively: another worker in this process may look at the same place in the same instant.
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     probe.unlink(missing_ok=True)
 
 
