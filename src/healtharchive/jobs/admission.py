@@ -159,8 +159,8 @@ def job_failure(jobs_root: Path, output_dir: str, *, kind: Kind) -> Failure | No
         except FileNotFoundError:
             if kind is not Kind.CRAWL:
                 raise
-            # Not mkdir(exist_ok) at once: of a stale mount it would say "exists", and hide the errno that tells.
-            directory.mkdir(parents=True)
+            # Not at once: of a stale mount it would say "exists", and hide the errno that tells. Two workers may be here.
+            directory.mkdir(parents=True, exist_ok=True)
             _must_be_writable(directory)
     except OSError as error:
         return _infra(error, directory)
